@@ -1,0 +1,96 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import type pg from 'pg'
+
+const channel = 'darkroom_log'
+const pollMs = 500
+const notifyEveryMs = 5
+
+/**
+ * Tells the log's readers that there is something new: at once within this process, by NOTIFY to others (outside the appending transaction,
+ * where it would cost three quarters of the throughput, and coalesced), and by a poll where that was lost.
+ */
+export class Wakeups {
+  readonly #pool: pg.Pool
+  readonly #onError: (error: Error) => void
+  readonly #sleepers = new Set<() => void>()
+  readonly #ended = new AbortController()
+  #listening: Promise<void> | null = null
+  #notifying: Promise<void> | null = null
+
+  constructor(pool: pg.Pool, onError: (error: Error) => void) {
+    this.#pool = pool
+    this.#onError = onError
+  }
+
+  /** Something was appended here. */
+  appended(): void {
+    this.#wake()
+    this.#notifying ??= pause(notifyEveryMs, undefined, { ref: false })
+      .then(() => {
+        this.#notifying = null
+        return this.#pool.query(`notify ${channel}`)
+      })
+      .then(() => {}, this.#onError)
+  }
+
+  /** Resolves at the next sign of something new, at the poll, or when the signal aborts. Call it before reading, so that nothing slips between. */
+  next(signal: AbortSignal): Promise<void> {
+    this.#listening ??= this.#listen()
+    return new Promise(resolve => {
+      const done = (): void => {
+        clearTimeout(timer)
+        this.#sleepers.delete(done)
+        signal.removeEventListener('abort', done)
+        resolve()
+      }
+      const timer = setTimeout(done, pollMs).unref()
+      this.#sleepers.add(done)
+      signal.addEventListener('abort', done, { once: true })
+      if (signal.aborted) done()
+    })
+  }
+
+  /** Waits; less where the signal aborts. */
+  async pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+    await pause(milliseconds, undefined, { signal, ref: false }).catch(() => {})
+  }
+
+  async close(): Promise<void> {
+    this.#ended.abort()
+    this.#wake()
+    await this.#notifying
+    await this.#listening
+  }
+
+  #wake(): void {
+    for (const done of [...this.#sleepers]) done()
+  }
+
+  /** Keeps one connection listening, and opens another where it breaks. */
+  async #listen(): Promise<void> {
+    const { signal } = this.#ended
+    while (!signal.aborted) {
+      let client: pg.PoolClient | undefined
+      let broken: Error | undefined
+      try {
+        client = await this.#pool.connect()
+        const listening = client
+        await new Promise<void>((resolve, reject) => {
+          listening.on('notification', () => this.#wake())
+          listening.once('error', reject)
+          listening.once('end', () => reject(new Error('the listening connection ended')))
+          signal.addEventListener('abort', () => resolve(), { once: true })
+          if (signal.aborted) resolve()
+          listening.query(`listen ${channel}`).catch(reject)
+        })
+      } catch (error) {
+        broken = error as Error
+        if (!signal.aborted) this.#onError(broken)
+      }
+      // Never back to the pool as it is: it listens, or it is broken.
+      client?.removeAllListeners('notification')
+      client?.release(broken ?? true)
+      if (!signal.aborted) await this.pause(1_000, signal)
+    }
+  }
+}

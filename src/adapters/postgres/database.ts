@@ -1,0 +1,84 @@
+import pg from 'pg'
+import { unavailable, type Problem } from '../../kernel/problem.ts'
+import { compile, type Database, type Db } from '../../kernel/sql.ts'
+
+const { Pool, types } = pg
+
+/** int8 as a number (positions and counts stay below 2^53), timestamptz as ISO 8601 UTC, date and json as they come. */
+const parsers: Partial<Record<number, (text: string) => unknown>> = {
+  [types.builtins.INT8]: Number,
+  [types.builtins.TIMESTAMPTZ]: text => new Date(text).toISOString(),
+  [types.builtins.DATE]: text => text,
+  [types.builtins.NUMERIC]: Number,
+}
+
+/** How our columns are read, for every connection that the house opens. */
+export const typeParsers: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
+    (format !== 'binary' && parsers[oid]) || types.getTypeParser(oid, format as 'text')) as typeof types.getTypeParser,
+}
+
+/** @param connections the most that are open at once; a query waits 5 s at most for one */
+export function openPool(url: string, connections: number, onError: (error: Error) => void): pg.Pool {
+  const pool = new Pool({
+    connectionString: url,
+    max: connections,
+    types: typeParsers,
+    connectionTimeoutMillis: 5_000,
+    idleTimeoutMillis: 60_000,
+    keepAlive: true,
+    application_name: 'darkroom',
+  })
+  // An idle connection that breaks is replaced by the pool; without a listener the process would end.
+  pool.on('error', onError)
+  return pool
+}
+
+const runner = (client: pg.Pool | pg.PoolClient): Db => ({
+  async run(statement) {
+    const { name, text, values } = compile(statement)
+    return (await client.query({ name, text, values: values as unknown[] })).rows
+  },
+  async runCompiled(name, text, values) {
+    return (await client.query({ name, text, values: values as unknown[] })).rows
+  },
+})
+
+/** The kernel's view of a pool. */
+export function database(pool: pg.Pool): Database {
+  return {
+    ...runner(pool),
+    async transaction(work, isolation = 'read committed') {
+      const client = await pool.connect()
+      let broken: Error | undefined
+      try {
+        await client.query(`begin isolation level ${isolation}`)
+        const result = await work(runner(client))
+        await client.query('commit')
+        return result
+      } catch (error) {
+        await client.query('rollback').catch((failed: Error) => {
+          broken = failed
+        })
+        throw error
+      } finally {
+        client.release(broken)
+      }
+    },
+  }
+}
+
+/** Errors that say nothing about the statement: of the connection (08), of locks and serialisation (40, 55P03), of resources (53), of the operator (57). */
+export function isTransient(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const code = (error as { code?: unknown }).code
+  if (typeof code === 'string') {
+    if (/^(08|40|53|57|58)[0-9A-Z]{3}$/.test(code) || code === '55P03') return true
+    if (/^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)/.test(code)) return true
+  }
+  return /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|Cannot use a pool after/i.test(error.message)
+}
+
+/** The database is away: 503, to be repeated. */
+export const databaseProblem = (error: unknown): Problem | null =>
+  isTransient(error) ? unavailable('The database does not answer right now; try again.', 2, error) : null

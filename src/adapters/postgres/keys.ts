@@ -1,0 +1,86 @@
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
+import { KeyDestroyed, type KeyStore } from '../../kernel/ports/key-store.ts'
+import { type Database, sql } from '../../kernel/sql.ts'
+
+/** The schema of the key store. A row without `wrapped` is the tombstone of a destroyed key. */
+export const keysSchema = `
+create schema keys;
+create table keys.keys (
+  subject uuid primary key,
+  wrapped bytea,
+  made_at timestamptz not null default now(),
+  destroyed_at timestamptz,
+  check ((wrapped is null) = (destroyed_at is not null))
+)`
+
+type Row = { subject: string; wrapped: Buffer | null }
+
+/** Data keys in a schema of their own, each wrapped by the master key (AES-256-GCM, bound to its subject). */
+export class PostgresKeyStore implements KeyStore {
+  readonly #db: Database
+  readonly #master: Buffer
+  readonly #opened = new LRUCache<string, Buffer>({ max: 100_000, ttl: 60_000 })
+
+  constructor(db: Database, master: Buffer) {
+    this.#db = db
+    this.#master = master
+  }
+
+  async create(subjectId: string): Promise<void> {
+    const wrapped = this.#wrap(subjectId, randomBytes(32))
+    await this.#db.run(sql`insert into keys.keys (subject, wrapped) values (${subjectId}, ${wrapped}) on conflict (subject) do nothing`)
+    await this.forSealing([subjectId])
+  }
+
+  async forSealing(subjectIds: readonly string[]): Promise<ReadonlyMap<string, Buffer>> {
+    const found = await this.#fetch(subjectIds)
+    const missing = subjectIds.filter(id => !found.has(id))
+    if (missing.length > 0) throw new KeyDestroyed(`no key for ${missing.join(', ')}`)
+    return found
+  }
+
+  async forOpening(subjectIds: readonly string[]): Promise<ReadonlyMap<string, Buffer>> {
+    const known = new Map<string, Buffer>()
+    const wanted: string[] = []
+    for (const id of subjectIds) {
+      const key = this.#opened.get(id)
+      if (key === undefined) wanted.push(id)
+      else known.set(id, key)
+    }
+    if (wanted.length > 0) for (const [id, key] of await this.#fetch(wanted)) known.set(id, key)
+    return known
+  }
+
+  async destroy(subjectIds: readonly string[]): Promise<void> {
+    if (subjectIds.length === 0) return
+    await this.#db.run(sql`
+      insert into keys.keys (subject, wrapped, destroyed_at) select subject, null, now() from unnest(${sql.val(subjectIds)}::uuid[]) subject
+      on conflict (subject) do update set wrapped = null, destroyed_at = coalesce(keys.keys.destroyed_at, now())`)
+    for (const id of subjectIds) this.#opened.delete(id)
+  }
+
+  async #fetch(subjectIds: readonly string[]): Promise<Map<string, Buffer>> {
+    const found = await this.#db.run<Row>(sql`select subject, wrapped from keys.keys where subject = any(${sql.val(subjectIds)}::uuid[])`)
+    const keys = new Map<string, Buffer>()
+    for (const { subject, wrapped } of found) {
+      if (wrapped === null) continue
+      const key = this.#unwrap(subject, wrapped)
+      keys.set(subject, key)
+      this.#opened.set(subject, key)
+    }
+    return keys
+  }
+
+  #wrap(subject: string, key: Buffer): Buffer {
+    const nonce = randomBytes(12)
+    const cipher = createCipheriv('aes-256-gcm', this.#master, nonce).setAAD(Buffer.from(subject))
+    return Buffer.concat([nonce, cipher.update(key), cipher.final(), cipher.getAuthTag()])
+  }
+
+  #unwrap(subject: string, wrapped: Buffer): Buffer {
+    const decipher = createDecipheriv('aes-256-gcm', this.#master, wrapped.subarray(0, 12)).setAAD(Buffer.from(subject))
+    decipher.setAuthTag(wrapped.subarray(-16))
+    return Buffer.concat([decipher.update(wrapped.subarray(12, -16)), decipher.final()])
+  }
+}
