@@ -1,0 +1,126 @@
+import { randomUUID } from 'node:crypto'
+import { mkdir, open, opendir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join, relative, resolve, sep } from 'node:path'
+import { Readable } from 'node:stream'
+import type { Storage } from '../../kernel/ports/storage.ts'
+
+const contentTypes: Readonly<Record<string, string>> = { jpg: 'image/jpeg', mp4: 'video/mp4' }
+
+const keyPattern = /^(?:[a-z0-9][a-z0-9_-]{0,63}\/){1,6}[a-z0-9][a-z0-9_-]{0,63}\.([a-z0-9]{2,4})$/
+const prefixPattern = /^(?:[a-z0-9][a-z0-9_-]{0,63}\/){1,6}$/
+
+/** A put that crashed leaves a file here; one older than this (ms) belongs to no put that still runs, on this node or another. */
+const abandonedAfter = 3_600_000
+
+/**
+ * Storage in a folder, which is made (mode 0700, files 0600) if it is not there. Files are written aside and renamed into
+ * place; the file and every folder up to the root are synced before `put` resolves.
+ */
+export async function folderStorage(folder: string): Promise<Storage> {
+  const root = resolve(folder)
+  const aside = join(root, '.tmp')
+  const made = await mkdir(aside, { recursive: true, mode: 0o700 })
+  if (made !== undefined) await syncUpwards(aside, dirname(made))
+  await removeAbandoned(aside)
+
+  return {
+    async put(key, bytes, contentType) {
+      if (contentTypeOf(key) !== contentType) throw new Error(`The storage key ${key} does not stand for ${contentType}`)
+      const target = join(root, key)
+      const draft = join(aside, randomUUID())
+      await mkdir(dirname(target), { recursive: true, mode: 0o700 })
+      try {
+        await writeSynced(draft, bytes)
+        await rename(draft, target)
+      } catch (error) {
+        await rm(draft, { force: true })
+        throw error
+      }
+      await syncUpwards(dirname(target), root) // up to the root: another put may have made a folder and not synced it yet
+    },
+
+    async get(key) {
+      const contentType = contentTypeOf(key)
+      const file = await unlessMissing(open(join(root, key)))
+      if (file === undefined) return null
+      try {
+        const { size } = await file.stat()
+        return { stream: Readable.toWeb(file.createReadStream()) as ReadableStream<Uint8Array>, size, contentType }
+      } catch (error) {
+        await file.close()
+        throw error
+      }
+    },
+
+    async remove(keyOrPrefix) {
+      if (!prefixPattern.test(keyOrPrefix)) contentTypeOf(keyOrPrefix)
+      const path = join(root, keyOrPrefix)
+      await rm(path, { recursive: true, force: true })
+      await unlessMissing(syncFolder(dirname(path)))
+    },
+
+    async *list(prefix) {
+      if (!prefixPattern.test(prefix)) throw new Error(`Not a storage prefix: ${prefix}`)
+      for await (const path of filesUnder(join(root, prefix))) yield relative(root, path).replaceAll(sep, '/')
+    },
+  }
+}
+
+function contentTypeOf(key: string): string {
+  const contentType = contentTypes[keyPattern.exec(key)?.[1] ?? '']
+  if (contentType === undefined) throw new Error(`Not a storage key: ${key}`)
+  return contentType
+}
+
+async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
+  const file = await open(path, 'wx', 0o600)
+  try {
+    await file.writeFile(bytes)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  if (process.platform === 'win32') return // there a folder cannot be opened, and NTFS journals the rename
+  const folder = await open(path)
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}
+
+async function syncUpwards(from: string, top: string): Promise<void> {
+  for (let at = from; at.length >= top.length; at = dirname(at)) {
+    await syncFolder(at)
+    if (at === dirname(at)) return
+  }
+}
+
+async function* filesUnder(folder: string): AsyncGenerator<string> {
+  for await (const entry of (await unlessMissing(opendir(folder))) ?? []) {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) yield* filesUnder(path)
+    else if (entry.isFile()) yield path
+  }
+}
+
+async function removeAbandoned(aside: string): Promise<void> {
+  for (const name of await readdir(aside)) {
+    const draft = join(aside, name)
+    const found = await unlessMissing(stat(draft))
+    if (found !== undefined && found.mtimeMs < Date.now() - abandonedAfter) await rm(draft, { force: true })
+  }
+}
+
+/** `undefined` where the file or folder is not there; any other error stays one. */
+async function unlessMissing<T>(found: Promise<T>): Promise<T | undefined> {
+  try {
+    return await found
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    throw error
+  }
+}
