@@ -33,6 +33,7 @@ const SETTINGS = {
   synchronous_commit: 'on',
   wal_level: 'minimal',
   max_wal_senders: '0',
+  max_logical_replication_workers: '0',
   jit: 'off',
   timezone: 'UTC',
   log_timezone: 'UTC',

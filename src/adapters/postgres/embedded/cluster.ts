@@ -146,7 +146,10 @@ async function reachable(account: Account, { native, version }: Binaries): Promi
   if (!(await exists(copy))) {
     const work = `${copy}.${process.pid}`
     await cp(native, work, { recursive: true, verbatimSymlinks: true })
-    await rename(work, copy)
+    await rename(work, copy).catch(async error => {
+      if (!(await exists(copy))) throw error
+      await rm(work, { recursive: true }) // another process was first
+    })
   }
   return (await mayRun(account, program(copy, 'postgres'))) ? copy : null
 }
