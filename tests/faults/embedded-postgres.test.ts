@@ -1,8 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import pg from 'pg'
@@ -10,6 +9,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { connectionOf, startEmbeddedPostgres, stopEmbeddedPostgres } from '../../src/adapters/postgres/embedded.ts'
 import { lockDataDir } from '../../src/kernel/lock-data-dir.ts'
 import { StartupError } from '../../src/kernel/startup-error.ts'
+import { temporaryFolder } from '../support/temporary.ts'
 
 const settings = { fsync: 'off' }
 const source = (path: string) => new URL(`../../src/${path}`, import.meta.url).href
@@ -17,7 +17,7 @@ let dataDir: string
 let children: ChildProcess[]
 
 beforeEach(async () => {
-  dataDir = await mkdtemp(join(tmpdir(), 'darkroom-embedded-'))
+  dataDir = await temporaryFolder()
   children = []
 })
 

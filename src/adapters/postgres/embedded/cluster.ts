@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { chown, cp, lstat, mkdir, open, readFile, realpath, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, chown, cp, lstat, mkdir, open, readFile, realpath, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { StartupError } from '../../../kernel/startup-error.ts'
 import { type Account, accountsOfOwner, accountsToTry, mayRun, mayWrite, runAs } from './accounts.ts'
@@ -60,21 +60,25 @@ export async function writeAccess(folder: string, access: Access): Promise<void>
 }
 
 async function existing(folder: string, binaries: Binaries): Promise<Cluster> {
-  const version = (await readFile(join(folder, 'PG_VERSION'), 'utf8').catch(() => 'unknown')).trim()
-  const [ours] = binaries.version.split('.')
-  if (version !== ours) {
-    throw new StartupError(
-      `${folder} was made by PostgreSQL ${version} and this release brings ${ours}: set DATA_DIR to another folder, ` +
-        'or start the release that made it, `export` there and import here',
-    )
-  }
   const { uid, gid } = await stat(folder)
-  for (const account of await accountsOfOwner(uid, gid)) {
+  const accounts = await accountsOfOwner(uid, gid)
+  if (accounts.length > 0) await checkVersion(folder, binaries)
+  for (const account of accounts) {
     const native = (await mayWrite(account, folder)) && (await reachable(account, binaries))
     if (native) return { folder, account, native }
   }
   throw new StartupError(
     `${folder} belongs to user ${uid}, as whom PostgreSQL cannot run here: start as that user, or set DATABASE_URL`,
+  )
+}
+
+async function checkVersion(folder: string, binaries: Binaries) {
+  const version = (await readFile(join(folder, 'PG_VERSION'), 'utf8').catch(() => 'an unknown version')).trim()
+  const [ours] = binaries.version.split('.')
+  if (version === ours) return
+  throw new StartupError(
+    `${folder} was made by PostgreSQL ${version} and this release brings ${ours}: set DATA_DIR to another folder, ` +
+      'or start the release that made it, `export` there and import here',
   )
 }
 
@@ -99,6 +103,7 @@ async function createIn(home: string, accounts: Account[], binaries: Binaries, d
   const folder = join(home, 'postgres')
   const work = join(home, 'postgres.new')
   await mkdir(home, { recursive: true })
+  if (home.startsWith(ELSEWHERE)) for (const ours of [ELSEWHERE, home]) await chmod(ours, 0o755) // whatever the umask
   if (await exists(folder)) return existing(folder, binaries) // made, but killed before it was linked
   await rm(work, { recursive: true, force: true })
   await mkdir(work, { mode: 0o700 })
