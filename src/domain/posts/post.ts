@@ -1,0 +1,107 @@
+import { decider, streamName } from '../../kernel/decider.ts'
+import { type EventsOf, eventType } from '../../kernel/events.ts'
+import type { AccountId, MediaId, PostId } from '../../kernel/ids.ts'
+import { notFound, refuse } from '../../kernel/problem.ts'
+import type { Audience, Location, WhoComments } from './content.ts'
+
+/** One post: one to twenty pictures with words, for an audience. */
+export const postStream = (postId: PostId): string => streamName('post', postId)
+
+/** What its author can change later; each edit is the whole of it. */
+export type PostContent = {
+  caption: string | null
+  /** Lower case, without #, as they stand in the caption. */
+  hashtags: string[] | null
+  /** One a picture, in the pictures' order. */
+  altTexts: (string | null)[] | null
+  location: Location | null
+  /** The accounts that the caption's @names stood for. */
+  mentionIds: AccountId[]
+  audience: Audience
+  comments: WhoComments
+}
+
+const personal = { caption: 'authorId', hashtags: 'authorId', altTexts: 'authorId', location: 'authorId' } as const
+
+const PostPublished = eventType<'PostPublished', { postId: PostId; authorId: AccountId; mediaIds: MediaId[] } & PostContent>('PostPublished', { personal })
+/** `previousAudience`: where it changed, for those who lose or gain the post. */
+const PostEdited = eventType<
+  'PostEdited',
+  { postId: PostId; authorId: AccountId; addedMentionIds: AccountId[]; previousAudience: Audience | null } & PostContent
+>('PostEdited', { personal })
+const PostDeleted = eventType<'PostDeleted', { postId: PostId; authorId: AccountId; mediaIds: MediaId[] }>('PostDeleted')
+/** Its pictures were taken over before it was there: it can never come to be. */
+const PostAbandoned = eventType<'PostAbandoned', { postId: PostId }>('PostAbandoned')
+
+export const postEvents = [PostPublished, PostEdited, PostDeleted, PostAbandoned] as const
+export { PostAbandoned, PostDeleted, PostEdited, PostPublished }
+export type PostEvent = EventsOf<typeof postEvents>
+
+export type PostState =
+  | { status: 'none' | 'abandoned' }
+  | { status: 'published' | 'deleted'; postId: PostId; authorId: AccountId; mediaIds: MediaId[]; content: PostContent }
+
+const initial: PostState = { status: 'none' }
+
+const contentOf = ({ caption, hashtags, altTexts, location, mentionIds, audience, comments }: PostContent): PostContent => ({
+  caption,
+  hashtags,
+  altTexts,
+  location,
+  mentionIds,
+  audience,
+  comments,
+})
+
+function evolve(state: PostState, event: PostEvent): PostState {
+  switch (event.type) {
+    case 'PostPublished': {
+      const { postId, authorId, mediaIds } = event.data
+      return { status: 'published', postId, authorId, mediaIds, content: contentOf(event.data) }
+    }
+    case 'PostEdited':
+      return 'content' in state ? { ...state, content: contentOf(event.data) } : state
+    case 'PostDeleted':
+      return 'content' in state ? { ...state, status: 'deleted' } : state
+    case 'PostAbandoned':
+      return { status: 'abandoned' }
+  }
+}
+
+export type PostCommand =
+  | { type: 'Publish'; postId: PostId; authorId: AccountId; mediaIds: MediaId[]; content: PostContent }
+  | { type: 'Edit'; actorId: AccountId; changes: Partial<PostContent> }
+  | { type: 'Delete'; actorId: AccountId }
+  | { type: 'Abandon'; postId: PostId }
+
+function decide(command: PostCommand, state: PostState): PostEvent[] {
+  switch (command.type) {
+    case 'Publish': {
+      const { postId, authorId, mediaIds, content } = command
+      if (state.status === 'none') return [PostPublished({ postId, authorId, mediaIds, ...content })]
+      if (state.status === 'published') return []
+      throw notFound('post')
+    }
+    case 'Abandon':
+      return state.status === 'none' ? [PostAbandoned({ postId: command.postId })] : []
+    case 'Edit': {
+      if (state.status !== 'published') throw notFound('post')
+      if (state.authorId !== command.actorId) return refuse('forbidden', 'Only its author can change a post.')
+      const content = { ...state.content, ...command.changes }
+      if (JSON.stringify(contentOf(content)) === JSON.stringify(contentOf(state.content))) return []
+      const { postId, authorId } = state
+      const addedMentionIds = content.mentionIds.filter(id => !state.content.mentionIds.includes(id))
+      const sameAudience = JSON.stringify(content.audience) === JSON.stringify(state.content.audience)
+      return [PostEdited({ postId, authorId, addedMentionIds, previousAudience: sameAudience ? null : state.content.audience, ...content })]
+    }
+    case 'Delete': {
+      if (state.status === 'deleted') return []
+      if (state.status !== 'published') throw notFound('post')
+      if (state.authorId !== command.actorId) return refuse('forbidden', 'Only its author can delete a post.')
+      const { postId, authorId, mediaIds } = state
+      return [PostDeleted({ postId, authorId, mediaIds })]
+    }
+  }
+}
+
+export const post = decider<PostState, PostCommand, PostEvent>({ initial, evolve, decide })

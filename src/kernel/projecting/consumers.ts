@@ -1,0 +1,63 @@
+import type { Codec } from '../codec.ts'
+import type { Event, EventType, Recorded } from '../events.ts'
+import type { Bus } from '../ports/bus.ts'
+import type { Clock } from '../ports/clock.ts'
+import { type Database, sql } from '../sql.ts'
+import type { Consumer } from './consumer.ts'
+import type { ReadModel } from './model.ts'
+
+/** The subject on which changed topics are told: {topics: string[]}. */
+export const topicsSubject = 'darkroom.topics'
+
+/** A read model as a consumer: rows and checkpoint in one transaction, the fence first, so that a process that lost its lease writes nothing. */
+export const modelConsumer = (model: ReadModel, codec: Codec, db: Database, bus: Bus, afterCommit?: (model: ReadModel) => void): Consumer => ({
+  key: model.key,
+  types: model.events.map(({ type }) => type),
+  from: model.from,
+  async apply(events, advance) {
+    const batch = await codec.open(events)
+    const projected = await db.transaction(async tx => {
+      await advance(tx)
+      return model.projectInto(model.key, batch, tx)
+    })
+    if (projected?.topics !== undefined && projected.topics.length > 0) bus.publish(topicsSubject, { topics: projected.topics })
+    afterCommit?.(model)
+  },
+})
+
+/** Something to be done once for an event and never in a rebuild: mail, clean-up, follow-up commands. */
+export type Reaction<E extends Event = Event> = {
+  readonly name: string
+  readonly events: readonly EventType<string, never>[]
+  /** Milliseconds after which it is too late to do it. */
+  readonly maxAge: number
+  /** Must be idempotent, or do its effect under `once`. */
+  react(event: Recorded<E>): Promise<void>
+}
+
+/** Names the events of a reaction once. */
+export const reaction =
+  <E extends Event>() =>
+  (parts: Reaction<E>): Reaction =>
+    parts as unknown as Reaction
+
+/** A reaction as a consumer: event after event, at least once each; it begins at what comes after its first deployment. */
+export const reactionConsumer = (reaction: Reaction, codec: Codec, db: Database, clock: Clock): Consumer => ({
+  key: `reaction_${reaction.name}`,
+  types: reaction.events.map(({ type }) => type),
+  from: 'now',
+  async apply(events, advance) {
+    for (const event of await codec.open(events)) {
+      if (clock.now() - Date.parse(event.at) <= reaction.maxAge) await reaction.react(event as Recorded<Event>)
+    }
+    await advance(db)
+  },
+})
+
+/** Does an effect unless its key is known to be done; the key is what the provider is given too, for between the effect and its note we may die. */
+export async function once(db: Database, key: string, effect: () => Promise<void>): Promise<void> {
+  const [done] = await db.run(sql`select key from kernel.effects where key = ${key}`)
+  if (done !== undefined) return
+  await effect()
+  await db.run(sql`insert into kernel.effects (key) values (${key}) on conflict (key) do nothing`)
+}

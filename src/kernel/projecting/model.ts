@@ -1,0 +1,81 @@
+import type { Event, EventType, Recorded } from '../events.ts'
+import { type Db, type RawBuilder, sql } from '../sql.ts'
+
+/** A table of a read model: its columns with primary key and constraints, and its further indexes as `(…)` or `using … (…)`, filled after a rebuild. */
+export type Table = { readonly columns: string; readonly indexes?: readonly string[] }
+
+/** The tables of one schema, as they stand in SQL: `${t.likes}`. */
+export type Tables<Name extends string> = { readonly [T in Name]: RawBuilder<unknown> }
+
+/** What a batch changed that watchers are told of without an id: topics such as `post:<id>`. */
+export type Projected = { readonly topics?: readonly string[] }
+
+type Parts<E extends Event, Name extends string> = {
+  readonly name: string
+  /** A changed table or projection is a new number: both releases can serve side by side. */
+  readonly version: number
+  /** `state` is no print of the log alone (a journal, timers): never rebuilt, never verified. */
+  readonly kind?: 'model' | 'state'
+  /** Where a new one begins: at the beginning of the log, or at what comes from now on. */
+  readonly from?: 'beginning' | 'now'
+  readonly events: readonly EventType<string, never>[]
+  readonly tables: Readonly<Record<Name, Table>>
+  /**
+   * Writes a batch, in the log's order, into `t` and nowhere else. The same events may come again, in any batches: the rows must come out the same.
+   */
+  project(batch: readonly Recorded<E>[], tx: Db, t: Tables<Name>): Promise<Projected | undefined | void>
+}
+
+/** A model without its own types, as the runner sees it. */
+export interface ReadModel extends Omit<Parts<Event, string>, 'kind' | 'from' | 'project'> {
+  readonly kind: 'model' | 'state'
+  readonly from: 'beginning' | 'now'
+  /** `likes_v1`: the schema that is served, and the key of its checkpoint. */
+  readonly key: string
+  /** Creates the schema, without the further indexes where they are to follow. */
+  ddl(schema: string, indexes: 'now' | 'later'): string[]
+  indexDdl(schema: string): string[]
+  projectInto(schema: string, batch: readonly Recorded<Event>[], tx: Db): Promise<Projected | undefined | void>
+}
+
+/** Declares a read model; `t` are its served tables, for queries. */
+export function readModel<E extends Event>() {
+  return <const Name extends string>(parts: Parts<E, Name>): ReadModel & { readonly t: Tables<Name> } => {
+    const key = `${parts.name}_v${parts.version}`
+    const names = Object.keys(parts.tables) as Name[]
+    const tablesOf = (schema: string): Tables<Name> =>
+      Object.fromEntries(names.map(name => [name, sql.table(`${schema}.${name}`)])) as Tables<Name>
+    const served = tablesOf(key)
+    const indexDdl = (schema: string): string[] =>
+      names.flatMap(name => (parts.tables[name].indexes ?? []).map(index => `create index on ${schema}.${name} ${index}`))
+    return {
+      name: parts.name,
+      version: parts.version,
+      kind: parts.kind ?? 'model',
+      from: parts.from ?? 'beginning',
+      events: parts.events,
+      tables: parts.tables,
+      key,
+      t: served,
+      ddl: (schema, indexes) => [
+        `create schema ${schema}`,
+        ...names.map(name => `create table ${schema}.${name} (${parts.tables[name].columns})`),
+        ...(indexes === 'now' ? indexDdl(schema) : []),
+      ],
+      indexDdl,
+      projectInto: (schema, batch, tx) =>
+        parts.project(batch as unknown as readonly Recorded<E>[], tx, schema === key ? served : tablesOf(schema)),
+    }
+  }
+}
+
+/** The last item of each key, in the order of the last occurrences: what a batch comes to where only the last word counts. */
+export function lastOf<T>(items: readonly T[], keyOf: (item: T) => string): T[] {
+  const last = new Map<string, T>()
+  for (const item of items) {
+    const key = keyOf(item)
+    last.delete(key)
+    last.set(key, item)
+  }
+  return [...last.values()]
+}

@@ -1,0 +1,135 @@
+import type { Bus } from '../ports/bus.ts'
+import type { EventStore } from '../ports/event-store.ts'
+import type { Log } from '../ports/log.ts'
+import { type Database, sql } from '../sql.ts'
+import type { Consumer } from './consumer.ts'
+import { Dispatcher } from './dispatcher.ts'
+import { Follower } from './follower.ts'
+import { leaseMs, renewLeases } from './leases.ts'
+
+/** The subject on which positions are told: {consumer key: position}, true when it is sent. */
+export const positionsSubject = 'darkroom.positions'
+
+export type RunnerParts = {
+  readonly store: EventStore
+  readonly db: Database
+  readonly bus: Bus
+  readonly log: Log
+  readonly holder: string
+  readonly isTransient: (error: unknown) => boolean
+}
+
+/** Runs the consumers that this process gets the leases of. */
+export class Runner {
+  readonly #parts: RunnerParts
+  readonly #consumers: readonly Consumer[]
+  readonly #stopping = new AbortController()
+  #followers: Follower[] = []
+  #work: Promise<unknown>[] = []
+  #dispatcher: Dispatcher | null = null
+  #noting: Promise<void> | null = null
+  #noteAgain = false
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(parts: RunnerParts, consumers: readonly Consumer[]) {
+    this.#parts = parts
+    this.#consumers = consumers
+  }
+
+  async start(): Promise<void> {
+    const { store, db, bus, log, holder, isTransient } = this.#parts
+    const { signal } = this.#stopping
+    const head = await store.head()
+    const dispatcher = new Dispatcher(
+      store,
+      this.#consumers.flatMap(consumer => [...consumer.types]),
+      () => this.#note(),
+    )
+    this.#dispatcher = dispatcher
+    this.#work.push(this.#dispatch(dispatcher, head, signal))
+    this.#followers = this.#consumers.map(
+      consumer =>
+        new Follower(consumer, {
+          store,
+          db,
+          dispatcher,
+          holder,
+          log,
+          isTransient,
+          committed: (key, position) => {
+            bus.publish(positionsSubject, { [key]: position })
+            this.#note()
+          },
+        }),
+    )
+    for (const follower of this.#followers) this.#work.push(follower.run(signal))
+    this.#timer = setInterval(() => void this.#renew(), leaseMs / 3)
+    this.#timer.unref()
+  }
+
+  /** Ends after the batches that are under way; gives the leases back. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer)
+    this.#stopping.abort()
+    await Promise.all(this.#work)
+    await this.#noting
+    if (this.#dispatcher === null) return
+    try {
+      await this.#parts.db.run(sql`delete from kernel.runs where holder = ${this.#parts.holder}`)
+    } catch (error) {
+      this.#parts.log.warn({ error: String(error) }, 'the run row could not be removed')
+    }
+  }
+
+  async #dispatch(dispatcher: Dispatcher, head: number, signal: AbortSignal): Promise<void> {
+    let after = head
+    while (!signal.aborted) {
+      try {
+        await dispatcher.run(after, signal)
+      } catch (error) {
+        this.#parts.log.error({ err: error }, 'the log cannot be followed; tries again')
+        await new Promise<void>(resolve => setTimeout(resolve, 1_000))
+      }
+      after = dispatcher.position
+    }
+  }
+
+  async #renew(): Promise<void> {
+    try {
+      const fences = await renewLeases(this.#parts.db, this.#parts.holder)
+      for (const follower of this.#followers) follower.keep(fences)
+    } catch (error) {
+      this.#parts.log.warn({ error: String(error) }, 'leases could not be renewed')
+    }
+  }
+
+  /** Writes and tells how far all is dispatched and who has work left; one write at a time, the last word wins. */
+  #note(): void {
+    if (this.#noting !== null) {
+      this.#noteAgain = true
+      return
+    }
+    this.#noting = this.#writeNotes().finally(() => {
+      this.#noting = null
+    })
+  }
+
+  async #writeNotes(): Promise<void> {
+    const { db, bus, holder, log } = this.#parts
+    do {
+      this.#noteAgain = false
+      const position = this.#dispatcher!.position
+      const holding = this.#followers.filter(follower => follower.holding)
+      const settled = holding.filter(follower => follower.settled).map(follower => follower.consumer.key)
+      const pending = holding.filter(follower => !follower.settled).map(follower => follower.consumer.key)
+      if (settled.length > 0) bus.publish(positionsSubject, Object.fromEntries(settled.map(key => [key, position])))
+      try {
+        await db.run(sql`
+          insert into kernel.runs (holder, position, pending) values (${holder}, ${position}, ${sql.val(pending)}::text[])
+          on conflict (holder) do update set position = excluded.position, pending = excluded.pending, seen_at = now()`)
+      } catch (error) {
+        log.warn({ error: String(error) }, 'the run row could not be written')
+      }
+    } while (this.#noteAgain)
+  }
+}

@@ -1,0 +1,50 @@
+/** The kernel's own tables: state, not read models. */
+export const kernelSchema = `
+create schema kernel;
+create table kernel.meta (
+  only boolean primary key default true check (only),
+  epoch text not null,
+  live_epoch text not null
+);
+-- One row a consumer of the log: its checkpoint, and the lease of the process that runs it. \`fence\` grows with every holder, so that one that
+-- was frozen can write nothing any more.
+create table kernel.consumers (
+  key text primary key,
+  checkpoint bigint not null,
+  holder uuid,
+  fence bigint not null default 0,
+  lease_until timestamptz not null default '-infinity',
+  state text not null default 'running' check (state in ('running', 'paused', 'waiting_for_upgrade')),
+  error json,
+  updated_at timestamptz not null default now()
+);
+-- One row a process that projects: all is dispatched up to \`position\`; \`pending\` are the consumers with work left.
+create table kernel.runs (
+  holder uuid primary key,
+  position bigint not null,
+  pending text[] not null,
+  seen_at timestamptz not null default now()
+);
+create table kernel.rebuilds (
+  key text primary key,
+  holder uuid not null,
+  position bigint not null,
+  target bigint not null,
+  events bigint not null default 0,
+  started_at timestamptz not null default now(),
+  lease_until timestamptz not null
+);
+-- What reactions have done, by the key that the provider is given too.
+create table kernel.effects (key text primary key, at timestamptz not null default now());
+create table kernel.outbox (
+  id uuid primary key,
+  key text not null unique,
+  channel text not null,
+  recipient text not null,
+  subject text,
+  text text not null,
+  account_id uuid,
+  at timestamptz not null
+);
+create table kernel.tickets (id text primary key, account_id uuid not null, session_id uuid not null, expires_at timestamptz not null, used_at timestamptz);
+create table kernel.guesses (key varchar(255) primary key, points integer not null default 0, expire bigint)`
