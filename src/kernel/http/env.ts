@@ -1,0 +1,28 @@
+import type { HttpBindings } from '@hono/node-server'
+import { type Env, Hono } from 'hono'
+import type { Logger } from 'pino'
+
+/** What the edge gives every handler: `c.var.requestId`, `c.var.log` (its lines carry the request id) and `c.var.clientAddress`. */
+export type HttpEnv = {
+  /** Node's request and response; absent where a test calls `app.request`. */
+  Bindings: Partial<HttpBindings>
+  Variables: { requestId: string; log: Logger; clientAddress: string }
+}
+
+/**
+ * A feature's routes. `E` adds the variables that the composition puts before them (as `{ Variables: { commands: Commands } }`).
+ *
+ * ```ts
+ * const NewComment = model('NewComment', v.strictObject({ text: example(Text, 'What light!'), parentId: v.optional(CommentId) }))
+ *
+ * export const comments = routes<AppEnv>().post(
+ *   '/posts/:id/comments',
+ *   describe('Comment on a post', { tag: 'Comments', responses: { 201: Comment }, problems: ['not_found'] }),
+ *   signedIn,
+ *   params({ id: PostId }),
+ *   body(NewComment),
+ *   async c => c.json(await comment(c.var.commands, c.var.actor, c.var.params.id, c.var.body), 201),
+ * )
+ * ```
+ */
+export const routes = <E extends Env = Record<never, never>>() => new Hono<HttpEnv & E>()
