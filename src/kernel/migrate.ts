@@ -1,0 +1,46 @@
+import { randomBytes } from 'node:crypto'
+import type { ReadModel } from './projecting/model.ts'
+import { runDdl } from './projecting/rebuild.ts'
+import { type Database, sql } from './sql.ts'
+
+/** A step of the schema that is state (log, keys, kernel): written once, never changed. Read models have versions of their own instead. */
+export type Migration = { readonly name: string; readonly ddl: string }
+
+/** Brings state up to date and makes the schemas of read models that are new. Processes that start together wait for each other. */
+export async function migrate(db: Database, migrations: readonly Migration[], models: readonly ReadModel[]): Promise<string[]> {
+  return db.transaction(async tx => {
+    await tx.run(sql`select pg_advisory_xact_lock(hashtext('darkroom.migrate'))`)
+    await tx.run(sql`create table if not exists public.darkroom_migrations (name text primary key, at timestamptz not null default now())`)
+    const done: string[] = []
+    for (const { name, ddl } of migrations) {
+      const [before] = await tx.run(sql`select name from public.darkroom_migrations where name = ${name}`)
+      if (before !== undefined) continue
+      for (const statement of statementsOf(ddl)) await tx.run(sql.raw(statement))
+      await tx.run(sql`insert into public.darkroom_migrations (name) values (${name})`)
+      done.push(name)
+    }
+    for (const model of models) {
+      const [there] = await tx.run(sql`select nspname from pg_namespace where nspname = ${model.key}`)
+      if (there !== undefined) continue
+      await runDdl(tx, model.ddl(model.key, 'now'))
+      done.push(model.key)
+    }
+    return done
+  })
+}
+
+/** One statement at a time, for a named statement holds only one; a function's body holds its own semicolons. */
+function statementsOf(ddl: string): string[] {
+  return ddl
+    .split(/;\s*\n(?=(?:--|create|alter|insert))/i)
+    .map(statement => statement.trim())
+    .filter(statement => statement !== '')
+}
+
+/** What this deployment's positions and live messages belong to; made at the first start. */
+export async function epochs(db: Database): Promise<{ epoch: string; liveEpoch: string }> {
+  const made = (): string => randomBytes(4).toString('hex')
+  await db.run(sql`insert into kernel.meta (epoch, live_epoch) values (${made()}, ${made()}) on conflict (only) do nothing`)
+  const [row] = await db.run<{ epoch: string; live_epoch: string }>(sql`select epoch, live_epoch from kernel.meta`)
+  return { epoch: row!.epoch, liveEpoch: row!.live_epoch }
+}

@@ -1,0 +1,16 @@
+import type { AccountId } from '../kernel/ids.ts'
+import type { Clock } from '../kernel/ports/clock.ts'
+import type { Secrets } from '../kernel/secrets.ts'
+import type { Database } from '../kernel/sql.ts'
+
+/** What every reader needs. */
+export type Reading = {
+  readonly db: Database
+  readonly clock: Clock
+  readonly secrets: Secrets
+  /** Where clients reach this deployment, without a slash at the end: pictures' URLs begin with it. */
+  readonly publicUrl: string
+}
+
+/** Who looks: an account, or nobody signed in. */
+export type ViewerId = AccountId | null

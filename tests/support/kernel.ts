@@ -1,0 +1,58 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { EmbeddedEventStore, logSchema } from '../../src/adapters/eventstore/embedded.ts'
+import { database, openPool } from '../../src/adapters/postgres/database.ts'
+import { keysSchema, PostgresKeyStore } from '../../src/adapters/postgres/keys.ts'
+import { allEvents } from '../../src/domain/events.ts'
+import { Codec } from '../../src/kernel/codec.ts'
+import type { EventType } from '../../src/kernel/events.ts'
+import { migrate } from '../../src/kernel/migrate.ts'
+import type { ReadModel } from '../../src/kernel/projecting/model.ts'
+import { kernelSchema } from '../../src/kernel/projecting/schema.ts'
+import type { Database } from '../../src/kernel/sql.ts'
+import { freshDatabase } from './database.ts'
+
+export type TestKernel = {
+  readonly url: string
+  readonly db: Database
+  readonly store: EmbeddedEventStore
+  readonly keys: PostgresKeyStore
+  readonly codec: Codec
+  /** A new id with a key of its own. */
+  subject(): Promise<string>
+  close(): Promise<void>
+}
+
+/** Log, keys and read models in a database of their own. */
+export async function testKernel(models: readonly ReadModel[] = [], events: readonly EventType[] = allEvents): Promise<TestKernel> {
+  const fresh = await freshDatabase()
+  const pool = openPool(fresh.url, 12, () => {})
+  const db = database(pool)
+  await migrate(
+    db,
+    [
+      { name: 'kernel', ddl: kernelSchema },
+      { name: 'keys', ddl: keysSchema },
+      { name: 'log', ddl: logSchema },
+    ],
+    models,
+  )
+  const keys = new PostgresKeyStore(db, randomBytes(32))
+  const store = new EmbeddedEventStore(pool)
+  return {
+    url: fresh.url,
+    db,
+    store,
+    keys,
+    codec: new Codec(events, keys),
+    async subject() {
+      const id = randomUUID()
+      await keys.create(id)
+      return id
+    },
+    async close() {
+      await store.close()
+      await pool.end()
+      await fresh.drop()
+    },
+  }
+}
