@@ -62,9 +62,7 @@ export class Positions {
         )
       }, timeout)
       this.#waiting.add(waiter)
-      this.#polling ??= this.#poll().finally(() => {
-        this.#polling = null
-      })
+      this.#polling ??= this.#poll()
     })
   }
 
@@ -82,13 +80,15 @@ export class Positions {
   async #poll(): Promise<void> {
     while (this.#waiting.size > 0 && !this.#closed) {
       await new Promise(resolve => setTimeout(resolve, pollMs))
-      if (this.#waiting.size === 0) return
+      if (this.#waiting.size === 0) break
       try {
         this.#learn(await positionsOf(this.#db))
       } catch {
         // The database is away: who waits is answered by the timeout, and the next poll asks again.
       }
     }
+    // In the same turn as the last look at who waits: a later one starts a poll of its own.
+    this.#polling = null
   }
 }
 

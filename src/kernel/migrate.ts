@@ -40,7 +40,7 @@ function statementsOf(ddl: string): string[] {
 /** What this deployment's positions and live messages belong to; made at the first start. */
 export async function epochs(db: Database): Promise<{ epoch: string; liveEpoch: string }> {
   const made = (): string => randomBytes(4).toString('hex')
-  await db.run(sql`insert into kernel.meta (epoch, live_epoch) values (${made()}, ${made()}) on conflict (only) do nothing`)
+  await db.run(sql`insert into kernel.meta (epoch, live_epoch) values (${made()}, ${made()}) on conflict (single) do nothing`)
   const [row] = await db.run<{ epoch: string; live_epoch: string }>(sql`select epoch, live_epoch from kernel.meta`)
   return { epoch: row!.epoch, liveEpoch: row!.live_epoch }
 }

@@ -84,9 +84,7 @@ export class EmbeddedEventStore implements EventStore {
     if (this.#waiting.length >= queueLimit) return Promise.reject(new Error('too many appends are waiting'))
     return new Promise((resolve, reject) => {
       this.#waiting.push({ stream: this.#prefix + stream, events, expected, resolve, reject })
-      this.#committing ??= this.#commit().finally(() => {
-        this.#committing = null
-      })
+      this.#committing ??= this.#commit()
     })
   }
 
@@ -115,12 +113,9 @@ export class EmbeddedEventStore implements EventStore {
         await this.#wakeups.pause(Math.min(100 * 2 ** failures, 5_000), signal)
         continue
       }
-      if (slice.passed > passed || slice.caughtUp) {
-        const moved = slice.passed > passed
-        passed = slice.passed
-        if (moved || failures === 0) yield slice
-      }
-      if (slice.caughtUp && !signal.aborted) await wake
+      passed = slice.passed
+      yield slice
+      if (slice.caughtUp) await wake
     }
   }
 
@@ -146,6 +141,8 @@ export class EmbeddedEventStore implements EventStore {
         for (const { reject } of batch) reject(error)
       }
     }
+    // In the same turn as the last look at the queue: an append that comes later starts the next round.
+    this.#committing = null
   }
 
   /** The appends of the next commit, in their order; the second of one stream waits for the next, for it depends on the first. */

@@ -46,10 +46,6 @@ export class Follower {
     return this.#live && this.#intake !== null && this.#intake.idle
   }
 
-  get holding(): boolean {
-    return this.#lease !== null
-  }
-
   /** Called with what the renewal found; a lease that is not there any more ends the work. */
   keep(fences: ReadonlyMap<string, number>): void {
     if (this.#lease !== null && fences.get(this.consumer.key) !== this.#lease.fence) this.#held.abort()

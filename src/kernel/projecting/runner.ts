@@ -109,9 +109,7 @@ export class Runner {
       this.#noteAgain = true
       return
     }
-    this.#noting = this.#writeNotes().finally(() => {
-      this.#noting = null
-    })
+    this.#noting = this.#writeNotes()
   }
 
   async #writeNotes(): Promise<void> {
@@ -119,9 +117,9 @@ export class Runner {
     do {
       this.#noteAgain = false
       const position = this.#dispatcher!.position
-      const holding = this.#followers.filter(follower => follower.holding)
-      const settled = holding.filter(follower => follower.settled).map(follower => follower.consumer.key)
-      const pending = holding.filter(follower => !follower.settled).map(follower => follower.consumer.key)
+      const settled = this.#followers.filter(follower => follower.settled).map(follower => follower.consumer.key)
+      // Also those that others hold now: should this process take one over, its row must not speak for it before its time.
+      const pending = this.#followers.filter(follower => !follower.settled).map(follower => follower.consumer.key)
       if (settled.length > 0) bus.publish(positionsSubject, Object.fromEntries(settled.map(key => [key, position])))
       try {
         await db.run(sql`
@@ -131,5 +129,6 @@ export class Runner {
         log.warn({ error: String(error) }, 'the run row could not be written')
       }
     } while (this.#noteAgain)
+    this.#noting = null
   }
 }

@@ -2,7 +2,7 @@
 export const kernelSchema = `
 create schema kernel;
 create table kernel.meta (
-  only boolean primary key default true check (only),
+  single boolean primary key default true check (single),
   epoch text not null,
   live_epoch text not null
 );

@@ -1,0 +1,191 @@
+import { randomUUID } from 'node:crypto'
+import { afterEach, expect, it, vi } from 'vitest'
+import { InProcessBus } from '../../src/adapters/bus/in-process.ts'
+import { isTransient } from '../../src/adapters/postgres/database.ts'
+import { Positions, positionsOf } from '../../src/kernel/consistency.ts'
+import { decider, streamName } from '../../src/kernel/decider.ts'
+import { type EventOf, type EventType, eventType } from '../../src/kernel/events.ts'
+import { createExecute } from '../../src/kernel/execute.ts'
+import type { Log } from '../../src/kernel/ports/log.ts'
+import { modelConsumer } from '../../src/kernel/projecting/consumers.ts'
+import { registerConsumers } from '../../src/kernel/projecting/leases.ts'
+import { readModel } from '../../src/kernel/projecting/model.ts'
+import { rebuild } from '../../src/kernel/projecting/rebuild.ts'
+import { Runner } from '../../src/kernel/projecting/runner.ts'
+import { verify } from '../../src/kernel/projecting/verify.ts'
+import { rows, sql } from '../../src/kernel/sql.ts'
+import { type TestKernel, testKernel } from '../support/kernel.ts'
+
+const Counted = eventType<'Counted', { id: string; by: number }>('Counted')
+type Counted = EventOf<typeof Counted>
+
+const counter = decider<{ total: number }, { id: string; by: number }, Counted>({
+  initial: { total: 0 },
+  evolve: (state, event) => ({ total: state.total + event.data.by }),
+  decide: ({ id, by }) => (by === 0 ? [] : [Counted({ id, by })]),
+})
+
+let poison: string | null = null
+
+const counters = readModel<Counted>()({
+  name: 'counters',
+  version: 1,
+  events: [Counted],
+  tables: {
+    seen: { columns: 'event uuid primary key, id uuid not null, amount int not null', indexes: ['(id)'] },
+    totals: { columns: 'id uuid primary key, total bigint not null' },
+  },
+  async project(batch, tx, t) {
+    if (batch.some(event => event.id === poison || event.data.by === 666)) throw new Error('a bad event')
+    await tx.run(sql`
+      with come as (
+        insert into ${t.seen} select event, id, amount from ${rows('said', { event: 'uuid', id: 'uuid', amount: 'int' }, batch.map(({ id, data }) => ({ event: id, id: data.id, amount: data.by })))}
+        on conflict do nothing returning id, amount
+      )
+      insert into ${t.totals} as c select id, sum(amount) from come group by id on conflict (id) do update set total = c.total + excluded.total`)
+  },
+})
+
+const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} }
+const actor = { id: null, sessionId: null, correlationId: 'test' }
+
+let opened: { stop(): Promise<void> }[] = []
+afterEach(async () => {
+  for (const part of opened.reverse()) await part.stop()
+  opened = []
+  poison = null
+})
+
+async function start(): Promise<{ kernel: TestKernel; bus: InProcessBus; positions: Positions; runner: () => Promise<Runner> }> {
+  const kernel = await testKernel([counters], [Counted as unknown as EventType])
+  const bus = new InProcessBus(error => {
+    throw error
+  })
+  const positions = new Positions(kernel.db, bus)
+  await registerConsumers(kernel.db, [{ key: counters.key, from: 'beginning' }], 0)
+  opened.push({ stop: () => kernel.close() }, { stop: () => positions.close() })
+  return {
+    kernel,
+    bus,
+    positions,
+    async runner() {
+      const consumer = modelConsumer(counters, kernel.codec, kernel.db, bus)
+      const runner = new Runner({ store: kernel.store, db: kernel.db, bus, log: quiet, holder: randomUUID(), isTransient }, [consumer])
+      await runner.start()
+      opened.push(runner)
+      return runner
+    },
+  }
+}
+
+const total = async (kernel: TestKernel, id: string): Promise<number> =>
+  (await kernel.db.run<{ total: number }>(sql`select total from ${counters.t.totals} where id = ${id}`))[0]?.total ?? 0
+
+it('projects what commands write, and a position awaited is a position seen', async () => {
+  const { kernel, positions, runner } = await start()
+  const execute = createExecute(kernel.store, kernel.codec, { now: Date.now })
+  const id = randomUUID()
+  for (let n = 0; n < 5; n++) await execute(counter, streamName('counter', id), { id, by: 1 }, actor)
+  await runner()
+  for (let n = 1; n <= 20; n++) {
+    const { position } = await execute(counter, streamName('counter', id), { id, by: 2 }, actor)
+    await positions.wait([counters.key], position)
+    expect(await total(kernel, id)).toBe(5 + 2 * n)
+  }
+  const done = await Promise.all(Array.from({ length: 200 }, () => execute(counter, streamName('counter', randomUUID()), { id, by: 1 }, actor)))
+  await positions.wait([counters.key], Math.max(...done.map(({ position }) => position)))
+  expect(await total(kernel, id)).toBe(245)
+  await vi.waitFor(async () => expect((await positionsOf(kernel.db)).get(counters.key)).toBeGreaterThanOrEqual(done[0]!.position))
+})
+
+it('a model without an event to project is as far as the log', async () => {
+  const { kernel, positions, runner } = await start()
+  await runner()
+  const { position } = await kernel.store.append(
+    'other-1',
+    [{ id: randomUUID(), type: 'Other', data: {}, metadata: { at: '', actorId: null, sessionId: null, correlationId: '', causationId: null, schemaVersion: 1 } }],
+    -1,
+  )
+  // The dispatcher reads the types of its consumers alone: what does not match counts as passed.
+  await positions.wait([counters.key], position)
+})
+
+it('hands a consumer to one process at a time, and on when that stops', async () => {
+  const { kernel, positions, runner } = await start()
+  const execute = createExecute(kernel.store, kernel.codec, { now: Date.now })
+  const id = randomUUID()
+  const one = await runner()
+  await runner()
+  const first = await execute(counter, streamName('counter', id), { id, by: 1 }, actor)
+  await positions.wait([counters.key], first.position)
+  await one.stop()
+  const second = await execute(counter, streamName('counter', id), { id, by: 1 }, actor)
+  await positions.wait([counters.key], second.position)
+  expect(await total(kernel, id)).toBe(2)
+})
+
+it('a process whose lease was taken writes nothing any more', async () => {
+  const { kernel, positions, runner } = await start()
+  const execute = createExecute(kernel.store, kernel.codec, { now: Date.now })
+  const id = randomUUID()
+  await runner()
+  const first = await execute(counter, streamName('counter', id), { id, by: 1 }, actor)
+  await positions.wait([counters.key], first.position)
+  const thief = randomUUID()
+  await kernel.db.run(sql`update kernel.consumers set holder = ${thief}, fence = fence + 1, lease_until = now() + interval '1 hour'`)
+  const { position } = await execute(counter, streamName('counter', id), { id, by: 1 }, actor)
+  await expect(positions.wait([counters.key], position, 500)).rejects.toMatchObject({ code: 'read_model_behind' })
+  expect(await total(kernel, id)).toBe(1)
+  await kernel.db.run(sql`update kernel.consumers set holder = null, lease_until = '-infinity'`)
+  await positions.wait([counters.key], position)
+  expect(await total(kernel, id)).toBe(2)
+})
+
+it('stops at the one bad event of a batch, loudly, having done all before it, and goes on when told', async () => {
+  const { kernel, positions, runner } = await start()
+  const execute = createExecute(kernel.store, kernel.codec, { now: Date.now })
+  const id = randomUUID()
+  const done = []
+  for (let n = 0; n < 50; n++) done.push(await execute(counter, streamName('counter', id), { id, by: 1 }, actor))
+  const [bad] = await kernel.db.run<{ id: string }>(sql`select id from log.events where position = ${done[30]!.position}`)
+  poison = bad!.id
+  await runner()
+  await vi.waitFor(async () => {
+    const [row] = await kernel.db.run<{ state: string; error: { id: string } }>(sql`select state, error from kernel.consumers`)
+    expect(row).toMatchObject({ state: 'paused', error: { id: bad!.id } })
+  })
+  expect(await total(kernel, id)).toBe(30)
+  await expect(positions.wait([counters.key], done[30]!.position, 300)).rejects.toMatchObject({ code: 'read_model_behind' })
+  poison = null
+  await kernel.db.run(sql`update kernel.consumers set state = 'running'`)
+  await positions.wait([counters.key], done[49]!.position)
+  expect(await total(kernel, id)).toBe(50)
+})
+
+it('rebuilds beside the live model while it is written, and verify finds them equal', async () => {
+  const { kernel, positions, runner } = await start()
+  const execute = createExecute(kernel.store, kernel.codec, { now: Date.now })
+  const ids = Array.from({ length: 10 }, () => randomUUID())
+  await runner()
+  let writing = true
+  let last = 0
+  const writer = (async () => {
+    for (let n = 0; writing || n < 300; n++) {
+      const id = ids[n % 10]!
+      last = Math.max(last, (await execute(counter, streamName('counter', id), { id, by: n % 7 || 1 }, actor)).position)
+    }
+  })()
+  const progress: number[] = []
+  for (let n = 0; n < 3; n++) await rebuild(kernel, counters, ({ position }) => progress.push(position))
+  writing = false
+  await writer
+  await positions.wait([counters.key], last)
+  expect(progress.length).toBeGreaterThan(0)
+  expect(await verify(kernel, counters)).toMatchObject({ differences: [], more: 0 })
+  await kernel.db.run(sql`update ${counters.t.totals} set total = total + 1 where id = ${ids[3]!}`)
+  const drift = await verify(kernel, counters)
+  expect(drift.differences).toHaveLength(2)
+  expect(drift.differences[0]).toMatchObject({ table: 'totals', side: 'live only', row: { id: ids[3] } })
+  await rebuild(kernel, counters)
+  expect(await verify(kernel, counters)).toMatchObject({ differences: [] })
+})
