@@ -1,12 +1,13 @@
 import type { HttpBindings } from '@hono/node-server'
 import { type Env, Hono } from 'hono'
 import type { Logger } from 'pino'
+import type { RequestLimits } from './rate-limit.ts'
 
-/** What the edge gives every handler: `c.var.requestId`, `c.var.log` (its lines carry the request id) and `c.var.clientAddress`. */
+/** What the edge gives every handler: `c.var.requestId`, `c.var.log` (its lines carry the request id), `c.var.clientAddress`, `c.var.limits`. */
 export type HttpEnv = {
   /** Node's request and response; absent where a test calls `app.request`. */
   Bindings: Partial<HttpBindings>
-  Variables: { requestId: string; log: Logger; clientAddress: string }
+  Variables: { requestId: string; log: Logger; clientAddress: string; limits: RequestLimits }
 }
 
 /**

@@ -33,12 +33,18 @@ const challenge = (code: ProblemCode): string =>
 export function onError(classify: (error: unknown) => Problem | null): ErrorHandler<HttpEnv> {
   return (error, c) => {
     const problem = error instanceof Problem ? error : (classify(error) ?? fromHono(error))
-    if (problem === null || problem.code === 'internal') c.var.log?.error({ err: error }, 'a request failed')
-    else if (problem.status >= 500) c.var.log?.warn({ err: problem.cause ?? problem }, problem.message)
+    if (problem === null || problem.code === 'internal') c.var.log?.error({ err: loggable(error) }, 'a request failed')
+    else if (problem.status >= 500) c.var.log?.warn({ err: loggable(problem.cause ?? problem) }, problem.message)
     return problemResponse(
       problem ?? new Problem('internal', 'This is a fault of the server. It has been logged under the request id.'),
     )
   }
+}
+
+/** An error for the log, without what drivers hang on it: details and parameters of statements hold people's words. */
+export function loggable(error: unknown): object {
+  if (!(error instanceof Error)) return { type: typeof error }
+  return { type: error.name, message: error.message, code: Reflect.get(error, 'code'), stack: error.stack }
 }
 
 const byStatus = new Map<number, ProblemCode>([

@@ -1,0 +1,94 @@
+import { randomUUID } from 'node:crypto'
+import { Hono, type MiddlewareHandler } from 'hono'
+import { cors } from 'hono/cors'
+import { matchedRoutes } from 'hono/route'
+import type { Logger } from 'pino'
+import type { Problem } from '../problem.ts'
+import { clientAddresses } from './client-address.ts'
+import type { HttpEnv } from './env.ts'
+import { onError, onNotFound } from './problems.ts'
+import { rateLimits } from './rate-limit.ts'
+
+export type HttpOptions = {
+  readonly log: Logger
+  /** Where clients reach this server; HSTS is sent where it is https. */
+  readonly publicUrl: string
+  /** Origins of browsers' pages that may read answers; none by default. */
+  readonly corsOrigins: readonly string[]
+  /** Addresses and CIDR ranges whose X-Forwarded-For is believed. */
+  readonly trustedProxies: readonly string[]
+  /** False with RATE_LIMIT=off. */
+  readonly rateLimit: boolean
+  /** The problem that an error of a store stands for, as 503; null for what it does not know. */
+  readonly classify: (error: unknown) => Problem | null
+  /** Told of every answer, for metrics. The route is a pattern (`/v1/posts/:id`). */
+  readonly observe?: (answer: { method: string; route: string; status: number; ms: number }) => void
+}
+
+/** The app that every route is mounted on, with the manners that hold for all: request ids, access log, headers, CORS, limits, problems. */
+export function httpApp(options: HttpOptions): Hono<HttpEnv> {
+  const app = new Hono<HttpEnv>()
+  app.onError(onError(options.classify))
+  app.notFound(onNotFound(app))
+  app.use(identified(options), headers(options.publicUrl.startsWith('https:')))
+  if (options.corsOrigins.length > 0) app.use(crossOrigin(options.corsOrigins))
+  app.use(rateLimits(options.rateLimit))
+  return app
+}
+
+/** Names the request, finds its client's address, and writes one log line an answer: never a query, a header or a body. */
+function identified({ log, trustedProxies, observe }: HttpOptions): MiddlewareHandler<HttpEnv> {
+  const addressOf = clientAddresses(trustedProxies)
+  return async (c, next) => {
+    const started = performance.now()
+    const sent = c.req.header('x-request-id')
+    const requestId = sent !== undefined && /^[\w-]{8,64}$/.test(sent) ? sent : randomUUID()
+    c.set('requestId', requestId)
+    c.set('log', log.child({ requestId }))
+    c.set('clientAddress', addressOf(c.env?.incoming?.socket.remoteAddress ?? '127.0.0.1', c.req.header('x-forwarded-for')))
+    await next()
+    c.res.headers.set('X-Request-Id', requestId)
+    const route = matchedRoutes(c).findLast(({ method }) => method !== 'ALL')?.path ?? 'none'
+    const answer = { method: c.req.method, route, status: c.res.status, ms: Math.round((performance.now() - started) * 10) / 10 }
+    c.var.log.info(answer, 'answered')
+    observe?.(answer)
+  }
+}
+
+/** Headers of every answer; what a route has set itself stays. */
+function headers(https: boolean): MiddlewareHandler<HttpEnv> {
+  const always = Object.entries({
+    'X-Content-Type-Options': 'nosniff',
+    'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+    'Referrer-Policy': 'no-referrer',
+    'Cross-Origin-Resource-Policy': 'same-origin',
+    ...(https ? { 'Strict-Transport-Security': 'max-age=31536000; includeSubDomains' } : {}),
+  })
+  return async (c, next) => {
+    await next()
+    const { headers } = c.res
+    for (const [name, value] of always) if (!headers.has(name)) headers.set(name, value)
+    if (!headers.has('Cache-Control')) {
+      headers.set('Cache-Control', c.req.header('authorization') === undefined ? 'no-cache' : 'private, no-cache')
+      headers.append('Vary', 'Authorization')
+    }
+  }
+}
+
+const crossOrigin = (origins: readonly string[]) =>
+  cors({
+    origin: [...origins],
+    allowMethods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    allowHeaders: [
+      'Authorization',
+      'Content-Type',
+      'Idempotency-Key',
+      'Consistency-Token',
+      'If-Match',
+      'If-None-Match',
+      'X-Request-Id',
+      'Last-Event-ID',
+    ],
+    exposeHeaders: ['Consistency-Token', 'Retry-After', 'RateLimit', 'RateLimit-Policy', 'ETag', 'Location', 'X-Request-Id'],
+    maxAge: 600,
+  })

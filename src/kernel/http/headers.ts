@@ -1,0 +1,50 @@
+import { createHash } from 'node:crypto'
+import type { Context } from 'hono'
+import { invalid, Problem, refuse } from '../problem.ts'
+
+/** The Idempotency-Key. @throws Problem 422 unless it is 1 to 255 visible ASCII characters */
+export function idempotencyKey(c: Context): string | undefined {
+  const key = c.req.header('idempotency-key')
+  if (key !== undefined && !/^[!-~]{1,255}$/.test(key))
+    throw invalid('/Idempotency-Key', 'must be 1 to 255 visible ASCII characters')
+  return key
+}
+
+/** The request's consistency tokens, unread. @throws Problem 422 for more than 8 */
+export function consistencyTokens(c: Context): string[] {
+  const tokens = (c.req.header('consistency-token') ?? '').split(',').flatMap(token => token.trim() || [])
+  if (tokens.length > 8) throw invalid('/Consistency-Token', 'must not hold more than 8 tokens')
+  return [...new Set(tokens)]
+}
+
+/** For answers that hold a secret. */
+export const noStore = (c: Context): void => c.header('Cache-Control', 'no-store')
+
+/**
+ * Answers with the JSON and its ETag `"<revision>.<hash>"`, or 304 without a body where If-None-Match has it. The hash is of the body,
+ * for that also changes without a new revision (counts, what the viewer did, pictures' URLs).
+ */
+export function withEtag(c: Context, body: unknown, revision: number): Response {
+  const json = JSON.stringify(body)
+  const etag = `"${revision}.${createHash('sha256').update(json).digest('base64url').slice(0, 16)}"`
+  c.header('ETag', etag)
+  const known = c.req.header('if-none-match')
+  if (known !== undefined && (known.trim() === '*' || known.match(etagForm)?.includes(etag))) return c.body(null, 304)
+  return c.body(json, 200, { 'Content-Type': 'application/json' })
+}
+
+const etagForm = /"[!#-~\u0080-\u00ff]*"/g
+
+/**
+ * The revision that If-Match expects, for the command to compare; undefined without one and for `*`, which any revision fulfils. The hash
+ * is not compared: a like must not hinder an edit.
+ * @throws Problem 400 for what is no single ETag, 412 for one that is not of this house
+ */
+export function ifMatch(c: Context): number | undefined {
+  const sent = c.req.header('if-match')?.trim()
+  if (sent === undefined || sent === '*') return undefined
+  const [, tag] = /^(?:W\/)?"([^",]*)"$/.exec(sent) ?? refuse('malformed', 'If-Match takes one ETag, as an answer gave it, or *.')
+  const revision = /^(\d{1,15})\.[\w-]+$/.exec(tag ?? '')?.[1]
+  if (revision === undefined) throw new Problem('version_conflict', 'This ETag was never given by this server.')
+  return Number(revision)
+}
