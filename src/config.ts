@@ -1,0 +1,129 @@
+import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { resolve } from 'node:path'
+import * as v from 'valibot'
+import { StartupError } from './kernel/startup-error.ts'
+
+const text = v.pipe(v.string(), v.trim(), v.minLength(1))
+const list = v.pipe(
+  v.string(),
+  v.transform(value => value.split(',').map(part => part.trim()).filter(part => part !== '')),
+)
+const url = (...protocols: string[]) =>
+  v.pipe(
+    text,
+    v.check(value => URL.canParse(value) && protocols.includes(new URL(value).protocol), `write a URL that begins with ${protocols.join('// or ')}//`),
+  )
+
+/** Every variable of the environment that the server reads. */
+const Environment = v.object({
+  /** `production` needs SECRET and hides what is for developers. */
+  NODE_ENV: v.optional(text, 'development'),
+  PORT: v.optional(
+    v.pipe(text, v.regex(/^\d{1,5}$/, 'write a number from 0 to 65535'), v.transform(Number), v.maxValue(65_535, 'write a number from 0 to 65535')),
+    '3000',
+  ),
+  HOST: v.optional(text, '127.0.0.1'),
+  /** Where the embedded database, pictures and the secret of the default setup live. */
+  DATA_DIR: v.optional(text, './data'),
+  /** Where clients reach this deployment; pictures' URLs begin with it. By default http://HOST:PORT. */
+  PUBLIC_URL: v.optional(url('http:', 'https:')),
+  LOG_LEVEL: v.optional(v.picklist(['silent', 'error', 'warn', 'info', 'debug'], 'write silent, error, warn, info or debug'), 'info'),
+  /** `off` for tests and load; refused in production. */
+  RATE_LIMIT: v.optional(v.picklist(['on', 'off'], 'write on or off'), 'on'),
+  /** All keys are derived from it. Required in production; else made once in DATA_DIR. */
+  SECRET: v.optional(v.pipe(text, v.minLength(32, 'write at least 32 characters, as from: openssl rand -base64 32'))),
+  SECRET_FILE: v.optional(text),
+  /** Tokens, cursors and pictures made under it are still accepted. */
+  SECRET_PREVIOUS: v.optional(v.pipe(text, v.minLength(32, 'write at least 32 characters'))),
+  /** A PostgreSQL 16 or later with a UTF-8 database; without it the embedded one is used. */
+  DATABASE_URL: v.optional(url('postgres:', 'postgresql:')),
+  /** Stands before every stream's name, so that deployments can share one log. */
+  NAMESPACE: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9]{0,32}$/, 'write up to 32 of a-z and 0-9')), ''),
+  /** Origins of browsers' pages that may call the API, separated by commas. */
+  CORS_ORIGINS: v.optional(list, ''),
+  /** Addresses and ranges of proxies whose X-Forwarded-For is believed, separated by commas. */
+  TRUSTED_PROXIES: v.optional(list, ''),
+  /** `1` lets a server that is not in production listen on other than loopback addresses. */
+  ALLOW_DEV: v.optional(v.picklist(['0', '1'], 'write 1 or 0'), '0'),
+  /** Opens /metrics and /ops to operators outside loopback. */
+  OPS_TOKEN: v.optional(v.pipe(text, v.minLength(16, 'write at least 16 characters'))),
+})
+
+/** Parts of the plan that this release does not have yet: naming one is a mistake that must not pass in silence. */
+const notYet = ['EVENTSTORE_URL', 'NATS_URL', 'S3_URL', 'SMTP_URL', 'KEYS_URL'] as const
+
+export type Config = {
+  readonly production: boolean
+  readonly host: string
+  readonly port: number
+  readonly dataDir: string
+  readonly publicUrl: string | null
+  readonly logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug'
+  readonly rateLimit: boolean
+  /** Null: to be made once in the data folder. */
+  readonly secret: string | null
+  readonly secretPrevious: string | null
+  /** Null: the embedded database. */
+  readonly databaseUrl: string | null
+  readonly namespace: string
+  readonly corsOrigins: readonly string[]
+  readonly trustedProxies: readonly string[]
+  readonly opsToken: string | null
+}
+
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+
+/**
+ * The environment as one validated, frozen object.
+ * @throws StartupError naming the variable, and what to write instead
+ */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  // An empty variable is as good as none: compose files write them so.
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''))
+  for (const name of notYet) if (given[name] !== undefined) throw new StartupError(`${name} is set, but this release has no such part yet: unset it.`)
+  if (given.ROLE !== undefined && given.ROLE !== 'all') throw new StartupError(`ROLE is ${given.ROLE}, but this release knows only ROLE=all: unset it.`)
+  const parsed = v.safeParse(Environment, given)
+  if (!parsed.success) {
+    const [issue] = parsed.issues
+    const name = String(issue.path?.[0]?.key)
+    throw new StartupError(`${name} is not usable: ${issue.message}.`)
+  }
+  const env = parsed.output
+  const production = env.NODE_ENV === 'production'
+  if (env.SECRET !== undefined && env.SECRET_FILE !== undefined) throw new StartupError('SECRET and SECRET_FILE are both set: keep one of them.')
+  const secret = env.SECRET ?? (env.SECRET_FILE === undefined ? null : secretFrom(env.SECRET_FILE))
+  if (production && secret === null) throw new StartupError('SECRET is missing: production needs one of at least 32 characters, as from: openssl rand -base64 32')
+  if (production && env.RATE_LIMIT === 'off') throw new StartupError('RATE_LIMIT=off is for tests and load: unset it in production.')
+  if (!production && !isLoopback(env.HOST) && env.ALLOW_DEV !== '1') {
+    throw new StartupError(`HOST ${env.HOST} can be reached from other machines: set NODE_ENV=production, or ALLOW_DEV=1 if you mean it.`)
+  }
+  return Object.freeze({
+    production,
+    host: env.HOST,
+    port: env.PORT,
+    dataDir: resolve(env.DATA_DIR),
+    publicUrl: env.PUBLIC_URL?.replace(/\/+$/, '') ?? null,
+    logLevel: env.LOG_LEVEL,
+    rateLimit: env.RATE_LIMIT === 'on',
+    secret,
+    secretPrevious: env.SECRET_PREVIOUS ?? null,
+    databaseUrl: env.DATABASE_URL ?? null,
+    namespace: env.NAMESPACE === '' ? '' : `${env.NAMESPACE}_`,
+    corsOrigins: env.CORS_ORIGINS,
+    trustedProxies: env.TRUSTED_PROXIES,
+    opsToken: env.OPS_TOKEN ?? null,
+  })
+}
+
+function secretFrom(file: string): string {
+  let secret: string
+  try {
+    secret = readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    throw new StartupError(`SECRET_FILE ${file} cannot be read (${(error as NodeJS.ErrnoException).code}): name a file that holds the secret.`)
+  }
+  if (secret.length < 32) throw new StartupError(`SECRET_FILE ${file} holds ${secret.length} characters: it needs at least 32.`)
+  return secret
+}
