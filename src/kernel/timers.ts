@@ -1,4 +1,4 @@
-import type { Event, EventType, Recorded } from './events.ts'
+import type { Event, AnyEventType, Recorded } from './events.ts'
 import { type Clock, iso } from './ports/clock.ts'
 import type { Log } from './ports/log.ts'
 import { lastOf, type ReadModel, readModel } from './projecting/model.ts'
@@ -10,7 +10,7 @@ export type Schedule = { readonly key: string; readonly due: string } | { readon
 /** A durable timer: events set and cancel it; when it is due it fires an idempotent command, at least once. */
 export type Timer<E extends Event = Event> = {
   readonly name: string
-  readonly events: readonly EventType<string, never>[]
+  readonly events: readonly Pick<EventType, 'type'>[]
   /** Pure. `due`: ISO 8601 UTC. */
   schedule(event: Recorded<E>): readonly Schedule[]
   fire(key: string): Promise<void>
@@ -34,7 +34,8 @@ export const timersModel = (timers: readonly Timer[]): ReadModel =>
     events: [...new Map(timers.flatMap(({ events }) => events).map(type => [type.type, type])).values()],
     tables: {
       timers: {
-        columns: 'name text not null, key text not null, due timestamptz not null, claimed_until timestamptz, primary key (name, key)',
+        columns:
+          'name text not null, key text not null, due timestamptz not null, claimed_until timestamptz, primary key (name, key)',
         indexes: ['(due)'],
       },
     },
@@ -43,14 +44,19 @@ export const timersModel = (timers: readonly Timer[]): ReadModel =>
         timers
           .filter(({ events }) => events.some(({ type }) => type === event.type))
           .flatMap(({ name, schedule }) =>
-            schedule(event as Recorded<Event>).map(said => ('cancel' in said ? { name, key: said.cancel, due: null } : { name, ...said })),
+            schedule(event as Recorded<Event>).map(said =>
+              'cancel' in said ? { name, key: said.cancel, due: null } : { name, ...said },
+            ),
           ),
       )
       const last = lastOf(said, ({ name, key }) => `${name} ${key}`)
       const gone = last.filter(({ due }) => due === null)
       const set = last.filter(({ due }) => due !== null)
       const names = { name: 'text', key: 'text' } as const
-      if (gone.length > 0) await tx.run(sql`delete from ${t.timers} t using ${rows('gone', names, gone)} where t.name = gone.name and t.key = gone.key`)
+      if (gone.length > 0)
+        await tx.run(
+          sql`delete from ${t.timers} t using ${rows('gone', names, gone)} where t.name = gone.name and t.key = gone.key`,
+        )
       if (set.length > 0) {
         await tx.run(sql`
           insert into ${t.timers} (name, key, due) select name, key, due from ${rows('said', { ...names, due: 'timestamptz' }, set)}

@@ -1,7 +1,8 @@
 import { decider, streamName } from '../../kernel/decider.ts'
 import { type EventsOf, eventType } from '../../kernel/events.ts'
 import type { AccountId, MediaId } from '../../kernel/ids.ts'
-import { notFound } from '../../kernel/problem.ts'
+import { notFound, refuse } from '../../kernel/problem.ts'
+import type { ReservationId } from './name.ts'
 
 /** One person's (or brand's) account: who they say they are and how they sign in. */
 export const accountStream = (accountId: AccountId): string => streamName('account', accountId)
@@ -26,7 +27,10 @@ const SignedUp = eventType<
     accountId: AccountId
     /** What the name's stream goes by, for the names themselves never stand in the log. */
     handle: string
+    reservationId: ReservationId
     emailKey: string | null
+    /** ISO. An address that is not verified signs in until then. */
+    emailClaimedUntil: string | null
     username: string | null
     email: string | null
     passwordHash: string | null
@@ -41,31 +45,55 @@ const ProfileChanged = eventType<'ProfileChanged', { accountId: AccountId; chang
   personal: { changes: 'accountId' },
 })
 
-const UsernameChanged = eventType<'UsernameChanged', { accountId: AccountId; username: string | null; handle: string; previousHandle: string }>(
+const UsernameChanged = eventType<
   'UsernameChanged',
-  { personal: { username: 'accountId' } },
+  {
+    accountId: AccountId
+    username: string | null
+    handle: string
+    reservationId: ReservationId
+    previousHandle: string
+    previousReservationId: ReservationId
+  }
+>('UsernameChanged', { personal: { username: 'accountId' } })
+
+/** A name that was reserved for a change was taken over before the change: it can never come to be. */
+const UsernameChangeAbandoned = eventType<'UsernameChangeAbandoned', { accountId: AccountId; reservationId: ReservationId }>(
+  'UsernameChangeAbandoned',
 )
 
-const AvatarChanged = eventType<'AvatarChanged', { accountId: AccountId; mediaId: MediaId | null; previousMediaId: MediaId | null }>('AvatarChanged')
+const AvatarChanged = eventType<
+  'AvatarChanged',
+  { accountId: AccountId; mediaId: MediaId | null; previousMediaId: MediaId | null }
+>('AvatarChanged')
 
 const AccountTypeChanged = eventType<'AccountTypeChanged', { accountId: AccountId; type: AccountType }>('AccountTypeChanged')
 
 /** The same password under a newer hash. */
-const PasswordRehashed = eventType<'PasswordRehashed', { accountId: AccountId; passwordHash: string | null }>('PasswordRehashed', {
-  personal: { passwordHash: 'accountId' },
-})
+const PasswordRehashed = eventType<'PasswordRehashed', { accountId: AccountId; passwordHash: string | null }>(
+  'PasswordRehashed',
+  {
+    personal: { passwordHash: 'accountId' },
+  },
+)
 
 /** From here on nothing of this account is shown to anybody; its key, media and rows follow. */
-const AccountErased = eventType<'AccountErased', { accountId: AccountId; erasureId: string; handle: string; emailKey: string | null }>('AccountErased')
+const AccountErased = eventType<
+  'AccountErased',
+  { accountId: AccountId; erasureId: string; handle: string; reservationId: ReservationId; emailKey: string | null }
+>('AccountErased')
 
 /** Key and media are destroyed. */
-const ErasureCompleted = eventType<'ErasureCompleted', { accountId: AccountId; erasureId: string; mediaRemoved: number }>('ErasureCompleted')
+const ErasureCompleted = eventType<'ErasureCompleted', { accountId: AccountId; erasureId: string; mediaRemoved: number }>(
+  'ErasureCompleted',
+)
 
 export const accountEvents = [
   SignedUp,
   SignUpAbandoned,
   ProfileChanged,
   UsernameChanged,
+  UsernameChangeAbandoned,
   AvatarChanged,
   AccountTypeChanged,
   PasswordRehashed,
@@ -73,7 +101,18 @@ export const accountEvents = [
   ErasureCompleted,
 ] as const
 
-export { AccountErased, AccountTypeChanged, AvatarChanged, ErasureCompleted, PasswordRehashed, ProfileChanged, SignedUp, SignUpAbandoned, UsernameChanged }
+export {
+  AccountErased,
+  AccountTypeChanged,
+  AvatarChanged,
+  ErasureCompleted,
+  PasswordRehashed,
+  ProfileChanged,
+  SignedUp,
+  SignUpAbandoned,
+  UsernameChangeAbandoned,
+  UsernameChanged,
+}
 
 export type AccountEvent = EventsOf<typeof accountEvents>
 
@@ -81,6 +120,9 @@ export type AccountState = {
   status: 'none' | 'abandoned' | 'open' | 'erased' | 'erasure_completed'
   accountId: AccountId
   handle: string
+  reservationId: ReservationId
+  /** Reservations of names that were taken over: a change that still means to use one is refused. */
+  abandoned: readonly ReservationId[]
   emailKey: string | null
   username: string | null
   type: AccountType
@@ -93,6 +135,8 @@ const initial: AccountState = {
   status: 'none',
   accountId: '',
   handle: '',
+  reservationId: '',
+  abandoned: [],
   emailKey: null,
   username: null,
   type: 'personal',
@@ -104,15 +148,19 @@ const initial: AccountState = {
 function evolve(state: AccountState, event: AccountEvent): AccountState {
   switch (event.type) {
     case 'SignedUp': {
-      const { accountId, handle, emailKey, username, profile } = event.data
-      return { ...state, status: 'open', accountId, handle, emailKey, username, profile: profile ?? {} }
+      const { accountId, handle, reservationId, emailKey, username, profile } = event.data
+      return { ...state, status: 'open', accountId, handle, reservationId, emailKey, username, profile: profile ?? {} }
     }
     case 'SignUpAbandoned':
       return { ...state, status: 'abandoned' }
     case 'ProfileChanged':
       return { ...state, profile: { ...state.profile, ...event.data.changes } }
-    case 'UsernameChanged':
-      return { ...state, username: event.data.username, handle: event.data.handle }
+    case 'UsernameChanged': {
+      const { username, handle, reservationId } = event.data
+      return { ...state, username, handle, reservationId }
+    }
+    case 'UsernameChangeAbandoned':
+      return { ...state, abandoned: [...state.abandoned, event.data.reservationId] }
     case 'AvatarChanged':
       return { ...state, avatar: event.data.mediaId }
     case 'AccountTypeChanged':
@@ -128,9 +176,10 @@ function evolve(state: AccountState, event: AccountEvent): AccountState {
 
 export type AccountCommand =
   | ({ type: 'SignUp' } & (typeof SignedUp extends (data: infer Data) => unknown ? Data : never))
-  | { type: 'AbandonSignUp'; accountId: AccountId }
+  /** Makes sure that a reservation never comes to be, unless it has: then the state's `reservationId` is the one. */
+  | { type: 'AbandonName'; accountId: AccountId; reservationId: ReservationId }
   | { type: 'ChangeProfile'; changes: Partial<Profile> }
-  | { type: 'ChangeUsername'; username: string; handle: string }
+  | { type: 'ChangeUsername'; username: string; handle: string; reservationId: ReservationId }
   | { type: 'ChangeAvatar'; mediaId: MediaId | null }
   | { type: 'ChangeType'; accountType: AccountType }
   | { type: 'RehashPassword'; passwordHash: string }
@@ -144,7 +193,12 @@ function decide(command: AccountCommand, state: AccountState): AccountEvent[] {
     if (state.status === 'open') return []
     throw notFound('account')
   }
-  if (command.type === 'AbandonSignUp') return state.status === 'none' ? [SignUpAbandoned({ accountId: command.accountId })] : []
+  if (command.type === 'AbandonName') {
+    const { accountId, reservationId } = command
+    if (state.status === 'none') return [SignUpAbandoned({ accountId })]
+    const settled = state.status !== 'open' || reservationId === state.reservationId || state.abandoned.includes(reservationId)
+    return settled ? [] : [UsernameChangeAbandoned({ accountId, reservationId })]
+  }
   const { accountId } = state
   if (command.type === 'CompleteErasure') {
     if (state.status !== 'erased') return []
@@ -153,7 +207,8 @@ function decide(command: AccountCommand, state: AccountState): AccountEvent[] {
   if (command.type === 'Erase') {
     if (state.status === 'erased' || state.status === 'erasure_completed') return []
     if (state.status !== 'open') throw notFound('account')
-    return [AccountErased({ accountId, erasureId: command.erasureId, handle: state.handle, emailKey: state.emailKey })]
+    const { handle, reservationId, emailKey } = state
+    return [AccountErased({ accountId, erasureId: command.erasureId, handle, reservationId, emailKey })]
   }
   if (state.status !== 'open') throw notFound('account')
   switch (command.type) {
@@ -164,8 +219,12 @@ function decide(command: AccountCommand, state: AccountState): AccountEvent[] {
       return Object.keys(changes).length > 0 ? [ProfileChanged({ accountId, changes })] : []
     }
     case 'ChangeUsername': {
-      const { username, handle } = command
-      return handle === state.handle ? [] : [UsernameChanged({ accountId, username, handle, previousHandle: state.handle })]
+      const { username, handle, reservationId } = command
+      if (handle === state.handle) return []
+      if (state.abandoned.includes(reservationId))
+        return refuse('username_taken', 'Somebody else took this name meanwhile: choose another.')
+      const { handle: previousHandle, reservationId: previousReservationId } = state
+      return [UsernameChanged({ accountId, username, handle, reservationId, previousHandle, previousReservationId })]
     }
     case 'ChangeAvatar': {
       const { mediaId } = command

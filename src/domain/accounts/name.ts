@@ -1,25 +1,31 @@
 import { decider, streamName } from '../../kernel/decider.ts'
 import { type EventsOf, eventType } from '../../kernel/events.ts'
-import type { AccountId } from '../../kernel/ids.ts'
-import { refuse } from '../../kernel/problem.ts'
+import type { AccountId, Id } from '../../kernel/ids.ts'
 
 /** A unique name, by its HMAC, so that the log holds none in clear: a stream of its own, always written at exact revisions. */
 export const handleStream = (hmac: string): string => streamName('handle', hmac)
 export const emailStream = (hmac: string): string => streamName('email', hmac)
 
-const NameReserved = eventType<'NameReserved', { accountId: AccountId; /** ISO; null: until it is confirmed or taken over */ until: string | null }>('NameReserved')
-const NameHeld = eventType<'NameHeld', { accountId: AccountId }>('NameHeld')
-const NameReleased = eventType<'NameReleased', { accountId: AccountId }>('NameReleased')
+/** One attempt to have a name, never used again: whether it came to be is asked of the account, and an old one releases nothing new. */
+export type ReservationId = Id<'reservation'>
+
+type Tenure = { accountId: AccountId; reservationId: ReservationId }
+
+const NameReserved = eventType<
+  'NameReserved',
+  Tenure & { at: string /** ISO; null: until it is held or taken over */; until: string | null }
+>('NameReserved')
+const NameHeld = eventType<'NameHeld', Tenure>('NameHeld')
+const NameReleased = eventType<'NameReleased', Tenure>('NameReleased')
 
 export const nameEvents = [NameReserved, NameHeld, NameReleased] as const
 export { NameHeld, NameReleased, NameReserved }
 export type NameEvent = EventsOf<typeof nameEvents>
 
-/** `at`: when it was reserved, for time permits to try a takeover. */
 export type NameState =
   | { status: 'free' }
-  | { status: 'reserved'; accountId: AccountId; until: string | null }
-  | { status: 'held'; accountId: AccountId }
+  | ({ status: 'reserved'; at: string; until: string | null } & Tenure)
+  | ({ status: 'held' } & Tenure)
 
 const initial: NameState = { status: 'free' }
 
@@ -35,25 +41,26 @@ function evolve(_: NameState, event: NameEvent): NameState {
 }
 
 export type NameCommand =
-  /** `inPlaceOf`: the holder whose sign-up or change is proven to be abandoned, or whose claim has lapsed. */
-  | { type: 'Reserve'; accountId: AccountId; until: string | null; inPlaceOf?: AccountId }
-  | { type: 'Hold'; accountId: AccountId }
-  | { type: 'Release'; accountId: AccountId }
+  /** Decides nothing where the name is another's: look at the state. `inPlaceOf`: a reservation that is proven never to come to be. */
+  | ({ type: 'Reserve'; at: string; until: string | null; inPlaceOf?: ReservationId } & Tenure)
+  | ({ type: 'Hold' } & Tenure)
+  | ({ type: 'Release' } & Tenure)
 
 function decide(command: NameCommand, state: NameState): NameEvent[] {
-  const { accountId } = command
-  const mine = state.status !== 'free' && state.accountId === accountId
+  const { accountId, reservationId } = command
+  const mine = state.status !== 'free' && state.reservationId === reservationId
   switch (command.type) {
     case 'Reserve': {
+      const { at, until, inPlaceOf } = command
       if (mine) return []
-      const free = state.status === 'free' || (state.status === 'reserved' && state.accountId === command.inPlaceOf)
-      return free ? [NameReserved({ accountId, until: command.until })] : refuse('username_taken', 'This name is taken: choose another.')
+      const abandoned = state.status === 'reserved' && state.reservationId === inPlaceOf
+      const lapsed = state.status === 'reserved' && state.until !== null && state.until <= at
+      return state.status === 'free' || abandoned || lapsed ? [NameReserved({ accountId, reservationId, at, until })] : []
     }
     case 'Hold':
-      if (!mine) return refuse('username_taken', 'This name is taken: choose another.')
-      return state.status === 'held' ? [] : [NameHeld({ accountId })]
+      return mine && state.status === 'reserved' ? [NameHeld({ accountId, reservationId })] : []
     case 'Release':
-      return mine ? [NameReleased({ accountId })] : []
+      return mine ? [NameReleased({ accountId, reservationId })] : []
   }
 }
 

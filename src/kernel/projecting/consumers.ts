@@ -1,5 +1,5 @@
 import type { Codec } from '../codec.ts'
-import type { Event, EventType, Recorded } from '../events.ts'
+import type { Event, AnyEventType, Recorded } from '../events.ts'
 import type { Bus } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
 import { type Database, sql } from '../sql.ts'
@@ -10,7 +10,13 @@ import type { ReadModel } from './model.ts'
 export const topicsSubject = 'darkroom.topics'
 
 /** A read model as a consumer: rows and checkpoint in one transaction, the fence first, so that a process that lost its lease writes nothing. */
-export const modelConsumer = (model: ReadModel, codec: Codec, db: Database, bus: Bus, afterCommit?: (model: ReadModel) => void): Consumer => ({
+export const modelConsumer = (
+  model: ReadModel,
+  codec: Codec,
+  db: Database,
+  bus: Bus,
+  afterCommit?: (model: ReadModel) => void,
+): Consumer => ({
   key: model.key,
   types: model.events.map(({ type }) => type),
   from: model.from,
@@ -28,7 +34,7 @@ export const modelConsumer = (model: ReadModel, codec: Codec, db: Database, bus:
 /** Something to be done once for an event and never in a rebuild: mail, clean-up, follow-up commands. */
 export type Reaction<E extends Event = Event> = {
   readonly name: string
-  readonly events: readonly EventType<string, never>[]
+  readonly events: readonly Pick<EventType, 'type'>[]
   /** Milliseconds after which it is too late to do it. */
   readonly maxAge: number
   /** Must be idempotent, or do its effect under `once`. */

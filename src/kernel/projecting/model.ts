@@ -1,4 +1,4 @@
-import type { Event, EventType, Recorded } from '../events.ts'
+import type { Event, AnyEventType, Recorded } from '../events.ts'
 import { type Db, type RawBuilder, sql } from '../sql.ts'
 
 /** A table of a read model: its columns with primary key and constraints, and its further indexes as `(…)` or `using … (…)`, filled after a rebuild. */
@@ -18,7 +18,7 @@ type Parts<E extends Event, Name extends string> = {
   readonly kind?: 'model' | 'state'
   /** Where a new one begins: at the beginning of the log, or at what comes from now on. */
   readonly from?: 'beginning' | 'now'
-  readonly events: readonly EventType<string, never>[]
+  readonly events: readonly Pick<EventType, 'type'>[]
   readonly tables: Readonly<Record<Name, Table>>
   /**
    * Writes a batch, in the log's order, into `t` and nowhere else. The same events may come again, in any batches: the rows must come out the same.

@@ -1,0 +1,93 @@
+import { AccountErased } from '../../domain/accounts/account.ts'
+import {
+  SessionConfirmed,
+  SessionEnded,
+  type SessionEvent,
+  SessionRefreshed,
+  SessionStarted,
+} from '../../domain/sessions/session.ts'
+import type { EventOf } from '../../kernel/events.ts'
+import { readModel } from '../../kernel/projecting/model.ts'
+import { rows, sql } from '../../kernel/sql.ts'
+import { tables } from './tables.ts'
+
+type Change = {
+  sessionId: string
+  revision: number
+  refreshedAt: string | null
+  confirmedAt: string | null
+  expiresAt: string | null
+}
+
+/** Who is signed in, and until when: what every request asks. */
+export const sessionsModel = readModel<SessionEvent | EventOf<typeof AccountErased>>()({
+  name: 'sessions',
+  version: 1,
+  events: [SessionStarted, SessionRefreshed, SessionConfirmed, SessionEnded, AccountErased],
+  tables,
+
+  /** A session that ended is never open again, nor is an erased account: first what is new, then the changes put together, then what goes. */
+  async project(batch, tx, t) {
+    const started = batch.flatMap(event => (event.type === 'SessionStarted' ? [{ ...event, ...event.data }] : []))
+    const ended = batch.flatMap(({ type, data }) => (type === 'SessionEnded' ? [data.sessionId] : []))
+    const erased = [...new Set(batch.flatMap(({ type, data }) => (type === 'AccountErased' ? [data.accountId] : [])))]
+    const changes = new Map<string, Change>()
+    for (const { type, data, revision } of batch) {
+      if (type !== 'SessionRefreshed' && type !== 'SessionConfirmed') continue
+      const { sessionId } = data
+      const before = changes.get(sessionId)
+      const [refreshedAt, expiresAt] =
+        type === 'SessionRefreshed' ? [data.at, data.expiresAt] : [before?.refreshedAt, before?.expiresAt]
+      const confirmedAt = type === 'SessionConfirmed' ? data.at : before?.confirmedAt
+      changes.set(sessionId, {
+        sessionId,
+        revision,
+        refreshedAt: refreshedAt ?? null,
+        confirmedAt: confirmedAt ?? null,
+        expiresAt: expiresAt ?? null,
+      })
+    }
+
+    if (erased.length > 0) {
+      await tx.run(
+        sql`insert into ${t.erased} select * from ${rows(
+          'e',
+          { id: 'uuid' },
+          erased.map(id => ({ id })),
+        )} on conflict do nothing`,
+      )
+    }
+    if (started.length > 0) {
+      const columns = {
+        sessionId: 'uuid',
+        accountId: 'uuid',
+        device: 'json',
+        at: 'timestamptz',
+        expiresAt: 'timestamptz',
+        position: 'bigint',
+      } as const
+      await tx.run(sql`
+        insert into ${t.sessions} (id, account_id, device, started_at, refreshed_at, confirmed_at, expires_at, position, revision)
+        select "sessionId", "accountId", device, at, at, at, "expiresAt", position, 0 from ${rows('s', columns, started)}
+        where "accountId" not in (select account_id from ${t.erased}) on conflict (id) do nothing`)
+    }
+    if (changes.size > 0) {
+      const columns = {
+        sessionId: 'uuid',
+        revision: 'int',
+        refreshedAt: 'timestamptz',
+        confirmedAt: 'timestamptz',
+        expiresAt: 'timestamptz',
+      } as const
+      await tx.run(sql`
+        update ${t.sessions} s set revision = c.revision, refreshed_at = coalesce(c."refreshedAt", s.refreshed_at),
+          confirmed_at = coalesce(c."confirmedAt", s.confirmed_at), expires_at = coalesce(c."expiresAt", s.expires_at)
+        from ${rows('c', columns, [...changes.values()])} where s.id = c."sessionId"`)
+    }
+    if (ended.length + erased.length > 0) {
+      await tx.run(
+        sql`delete from ${t.sessions} where id = any(${sql.val(ended)}::uuid[]) or account_id = any(${sql.val(erased)}::uuid[])`,
+      )
+    }
+  },
+})
