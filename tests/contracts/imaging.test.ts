@@ -303,6 +303,7 @@ describe('refuses', () => {
       'HEIC whose box claims more than there is',
       Buffer.concat([heic().subarray(0, 24), Buffer.from('\xff\xff\xff\xffmeta', 'latin1')]),
     ],
+    ['HEIC with one of two data boxes cut off', Buffer.concat([heic(), Buffer.from('\0\0\x04\0mdat', 'latin1')])],
     ['AVIF', Buffer.from('\0\0\0\x18ftypavif\0\0\0\0mif1avif', 'latin1')],
     ['HEIC that lies about its size', heic({ size: [4000, 4000] })],
   ])('what only begins like a picture: %s', async (_, bytes) => {
@@ -338,10 +339,10 @@ describe('refuses', () => {
       .withExif({ IFD0: { Copyright: 'x'.repeat(200) } })
       .png()
       .toBuffer()
-    for (const bytes of [exif, png]) {
-      bytes.fill(0xee, bytes.indexOf('xxxx') - 40, bytes.indexOf('xxxx') + 50)
-      expect(await order(await images.process(bytes))).toBe('RGBW')
-    }
+    for (const bytes of [exif, png]) bytes.fill(0xee, bytes.indexOf('xxxx') - 40, bytes.indexOf('xxxx') + 50)
+    const frame = exif.indexOf(Buffer.from([0xff, 0xc0]))
+    const strayBytes = Buffer.concat([exif.subarray(0, frame), Buffer.from('stray'), exif.subarray(frame)])
+    for (const bytes of [exif, png, strayBytes]) expect(await order(await images.process(bytes))).toBe('RGBW')
   })
 
   test.each([
