@@ -1,0 +1,126 @@
+import { AccountErased } from '../../domain/accounts/account.ts'
+import { type CommentAdded, type CommentEdited, type CommentEvent, commentEvents } from '../../domain/comments/comment.ts'
+import { PostDeleted } from '../../domain/posts/post.ts'
+import type { EventOf, Recorded } from '../../kernel/events.ts'
+import { moveCounters, tally } from '../../kernel/projecting/counters.ts'
+import { lastOf, readModel, type Tables } from '../../kernel/projecting/model.ts'
+import { type Db, rows, sql } from '../../kernel/sql.ts'
+import { tables } from './tables.ts'
+
+type Added = Recorded<EventOf<typeof CommentAdded>>
+type Edited = Recorded<EventOf<typeof CommentEdited>>
+
+type Moved = { post: string; parent: string | null }
+
+/** Comments and replies. With a top-level comment go its replies, with a post all of it, with an account what it wrote and what stands under its posts. */
+export const commentsModel = readModel<CommentEvent | EventOf<typeof PostDeleted | typeof AccountErased>>()({
+  name: 'comments',
+  version: 1,
+  events: [...commentEvents, PostDeleted, AccountErased],
+  tables,
+
+  async project(batch, tx, t) {
+    const gone: string[] = []
+    const added: Added[] = []
+    const edited: Edited[] = []
+    for (const event of batch) {
+      if (event.type === 'CommentAdded') added.push(event)
+      else if (event.type === 'CommentEdited') edited.push(event)
+      else if (event.type === 'CommentDeleted') gone.push(event.data.commentId)
+      else if (event.type === 'PostDeleted') gone.push(event.data.postId)
+      else gone.push(event.data.accountId)
+    }
+    // What is gone stays gone, so it may go first: a comment that comes after it, or came before it in this batch, finds it noted.
+    const went = await forget(gone, tx, t)
+    const came = await add(added, tx, t)
+    await edit(edited, tx, t)
+    const posts = tally(came.map(postOf), went.map(postOf))
+    await moveCounters(tx, t.counts, ['post', 'comments'], posts)
+    await moveCounters(tx, t.replies, ['comment', 'replies'], tally(came.flatMap(parentOf), went.flatMap(parentOf)))
+    return { topics: [...posts.keys()].map(post => `post:${post}`) }
+  },
+})
+
+const postOf = ({ post }: Moved): string => post
+const parentOf = ({ parent }: Moved): string[] => (parent === null ? [] : [parent])
+
+type T = Tables<keyof typeof tables>
+
+/** A reply comes only where its parent is: the parent may have gone with its author. */
+async function add(added: readonly Added[], tx: Db, t: T): Promise<Moved[]> {
+  if (added.length === 0) return []
+  const said = rows(
+    'said',
+    {
+      id: 'uuid',
+      post: 'uuid',
+      post_author: 'uuid',
+      parent: 'uuid',
+      author: 'uuid',
+      text: 'text',
+      mentions: 'json',
+      at: 'timestamptz',
+      position: 'bigint',
+      revision: 'int',
+    },
+    added.map(({ data, at, position, revision }) => ({
+      id: data.commentId,
+      post: data.postId,
+      post_author: data.postAuthorId,
+      parent: data.parentId,
+      author: data.authorId,
+      text: data.text,
+      mentions: data.mentionIds,
+      at,
+      position,
+      revision,
+    })),
+  )
+  const columns = sql`id, post, post_author, parent, author, text, mention_ids, created_at, position, revision`
+  return tx.run(sql`
+    with said as (
+        select id, post, post_author, parent, author, text, array(select json_array_elements_text(mentions))::uuid[] as mention_ids,
+          at as created_at, position, revision
+        from ${said}
+        where not exists (select from ${t.gone} g where g.id in (said.id, said.post, said.post_author, said.parent, said.author))),
+      tops as (
+        insert into ${t.comments} (${columns}) select ${columns} from said where parent is null
+        on conflict (id) do nothing returning id, post, parent),
+      replies as (
+        insert into ${t.comments} (${columns}) select ${columns} from said
+        where parent in (select id from tops union all select c.id from ${t.comments} c join said s on c.id = s.parent)
+        on conflict (id) do nothing returning post, parent)
+    select post, parent from tops union all select post, parent from replies`)
+}
+
+/** Only the last edit counts, and only if it is newer than the row: the batch may come again. */
+async function edit(edited: readonly Edited[], tx: Db, t: T): Promise<void> {
+  if (edited.length === 0) return
+  const said = rows(
+    'said',
+    { id: 'uuid', text: 'text', mentions: 'json', at: 'timestamptz', revision: 'int' },
+    lastOf(edited, ({ data }) => data.commentId).map(({ data, at, revision }) => ({
+      id: data.commentId,
+      text: data.text,
+      mentions: data.mentionIds,
+      at,
+      revision,
+    })),
+  )
+  await tx.run(sql`
+    update ${t.comments} c
+    set text = said.text, mention_ids = array(select json_array_elements_text(said.mentions))::uuid[], edited_at = said.at, revision = said.revision
+    from ${said} where c.id = said.id and c.revision < said.revision`)
+}
+
+async function forget(gone: readonly string[], tx: Db, t: T): Promise<Moved[]> {
+  if (gone.length === 0) return []
+  const ids = sql`${sql.val(gone)}::uuid[]`
+  return tx.run(sql`
+    with noted as (insert into ${t.gone} (id) select unnest(${ids}) on conflict (id) do nothing),
+      named as (
+        select id from ${t.comments} where id = any(${ids}) or post = any(${ids}) or author = any(${ids}) or post_author = any(${ids})),
+      doomed as (select id from named union select r.id from ${t.comments} r join named n on r.parent = n.id)
+    delete from ${t.comments} c using doomed d where c.id = d.id
+    returning c.post, c.parent`)
+}
