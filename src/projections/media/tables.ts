@@ -1,0 +1,39 @@
+import type { RenditionSize } from '../../domain/media/media.ts'
+import type { AccountId, MediaId, PostId } from '../../kernel/ids.ts'
+
+/** One picture that is neither discarded nor of an erased account. `post`: to which it was given, be it there or still to come. */
+export type MediaRow = {
+  id: MediaId
+  owner: AccountId
+  kind: 'image'
+  width: number
+  height: number
+  blurhash: string | null
+  renditions: RenditionSize[]
+  post: PostId | null
+  is_avatar: boolean
+  status: 'ready'
+  created_at: Date
+  position: number
+  revision: number
+}
+
+export const mediaTables = {
+  media: {
+    columns: `
+      id uuid primary key,
+      owner uuid not null,
+      kind text not null,
+      width int not null,
+      height int not null,
+      blurhash text,
+      renditions json not null,
+      post uuid,
+      is_avatar boolean not null,
+      status text not null,
+      created_at timestamptz not null,
+      position bigint not null,
+      revision int not null`,
+    indexes: ['(owner)'],
+  },
+} as const

@@ -1,0 +1,169 @@
+import { AccountErased } from '../../domain/accounts/account.ts'
+import { PostDeleted, PostEdited, PostPublished } from '../../domain/posts/post.ts'
+import type { EventOf, Recorded } from '../../kernel/events.ts'
+import type { AccountId, PostId } from '../../kernel/ids.ts'
+import { moveCounters, tally } from '../../kernel/projecting/counters.ts'
+import { readModel } from '../../kernel/projecting/model.ts'
+import { rows, sql } from '../../kernel/sql.ts'
+import { postTables } from './tables.ts'
+
+type Published = Recorded<EventOf<typeof PostPublished>>
+type Edited = Recorded<EventOf<typeof PostEdited>>
+type Seen = EventOf<typeof PostPublished | typeof PostEdited | typeof PostDeleted | typeof AccountErased>
+
+/** Posts, their pictures in order, and how many an author's profile counts. */
+export const postsModel = readModel<Seen>()({
+  name: 'posts',
+  version: 1,
+  events: [PostPublished, PostEdited, PostDeleted, AccountErased],
+  tables: postTables,
+
+  /** Folded to one word a post; what goes goes first, so that nothing that came before it stays. */
+  async project(batch, tx, t) {
+    const { published, edited, deleted, erased } = fold(batch)
+    const came: AccountId[] = []
+    const went: AccountId[] = []
+    if (deleted.length > 0 || erased.length > 0) {
+      const gone = await tx.run<Counted>(sql`
+        with gone as (
+          delete from ${t.posts} where id = any(${deleted}::uuid[]) or author = any(${erased}::uuid[])
+          returning id, author, ${counts('audience')} as counts
+        ), pictures as (
+          delete from ${t.media} m using gone where m.post = gone.id
+        )
+        select author, counts from gone`)
+      for (const { author, counts } of gone) if (counts) went.push(author)
+    }
+    if (published.length > 0) {
+      const come = await tx.run<Counted>(sql`
+        with pictures as (
+          insert into ${t.media} (post, ordinal, media, alt_text)
+          select post, ordinal, media, alt_text from ${rows('picture', pictureColumns, published.flatMap(pictureRows))}
+          on conflict (post, ordinal) do nothing
+        )
+        insert into ${t.posts} (id, author, caption, hashtags, location, audience, audience_accounts, comments, mention_ids,
+          created_at, edited_at, position, revision)
+        select id, author, caption, ${list('hashtags', 'text')}, location, audience, ${list('audience_accounts', 'uuid')}, comments,
+          ${list('mention_ids', 'uuid')}, created_at, edited_at, position, revision
+        from ${rows('said', postColumns, published.map(publishedRow))}
+        on conflict (id) do nothing returning author, ${counts('audience')} as counts`)
+      for (const { author, counts } of come) if (counts) came.push(author)
+    }
+    if (edited.length > 0) {
+      const changed = await tx.run<Counted & { counted: boolean }>(sql`
+        with texts as (
+          update ${t.media} m set alt_text = text.alt_text from ${rows('text', textColumns, edited.flatMap(textRows))}
+          where m.post = text.post and m.ordinal = text.ordinal
+        )
+        update ${t.posts} p set caption = said.caption, hashtags = ${list('hashtags', 'text')}, location = said.location,
+          audience = said.audience, audience_accounts = ${list('audience_accounts', 'uuid')}, comments = said.comments,
+          mention_ids = ${list('mention_ids', 'uuid')}, edited_at = said.edited_at, revision = said.revision
+        from ${rows('said', editColumns, edited.map(editedRow))} join ${t.posts} before on before.id = said.id
+        where p.id = said.id
+        returning p.author, ${counts('p.audience')} as counts, ${counts('before.audience')} as counted`)
+      for (const { author, counts, counted } of changed) {
+        if (counts && !counted) came.push(author)
+        if (counted && !counts) went.push(author)
+      }
+    }
+    await moveCounters(tx, t.counts, ['author', 'posts'], tally(came, went))
+  },
+})
+
+type Counted = { author: AccountId; counts: boolean }
+
+/** Whether a profile counts the post. */
+const counts = (audience: string) => sql<boolean>`${sql.ref(audience)} in ('public', 'followers')`
+
+/** An edit holds the whole content, so only the last one counts. */
+type Post = { published: Published; edited: Edited | null }
+
+function fold(batch: readonly Recorded<Seen>[]) {
+  const published = new Map<PostId, Post>()
+  const edited = new Map<PostId, Edited>()
+  const deleted: PostId[] = []
+  const erased: AccountId[] = []
+  for (const event of batch) {
+    switch (event.type) {
+      case 'PostPublished':
+        published.set(event.data.postId, { published: event, edited: null })
+        break
+      case 'PostEdited': {
+        const post = published.get(event.data.postId)
+        if (post === undefined) edited.set(event.data.postId, event)
+        else post.edited = event
+        break
+      }
+      case 'PostDeleted':
+        published.delete(event.data.postId)
+        deleted.push(event.data.postId)
+        break
+      case 'AccountErased':
+        for (const [
+          id,
+          {
+            published: { data },
+          },
+        ] of published)
+          if (data.authorId === event.data.accountId) published.delete(id)
+        erased.push(event.data.accountId)
+        break
+    }
+  }
+  return { published: [...published.values()], edited: [...edited.values()], deleted, erased }
+}
+
+const list = (column: string, type: 'text' | 'uuid') =>
+  sql`array(select json_array_elements_text(said.${sql.id(column)})::${sql.raw(type)})`
+
+const contentColumns = {
+  caption: 'text',
+  hashtags: 'json',
+  location: 'json',
+  audience: 'text',
+  audience_accounts: 'json',
+  comments: 'text',
+  mention_ids: 'json',
+  edited_at: 'timestamptz',
+  revision: 'int',
+} as const
+const editColumns = { id: 'uuid', ...contentColumns } as const
+const postColumns = { ...editColumns, author: 'uuid', created_at: 'timestamptz', position: 'bigint' } as const
+const textColumns = { post: 'uuid', ordinal: 'int', alt_text: 'text' } as const
+const pictureColumns = { ...textColumns, media: 'uuid' } as const
+
+const contentRow = ({
+  data: { postId, caption, hashtags, location, audience, comments, mentionIds },
+  revision,
+}: Published | Edited) => ({
+  id: postId,
+  caption,
+  hashtags,
+  location,
+  audience: audience.kind,
+  audience_accounts: audience.kind === 'accounts' ? audience.accountIds : null,
+  comments,
+  mention_ids: mentionIds,
+  revision,
+})
+
+const editedRow = (event: Edited) => ({ ...contentRow(event), edited_at: event.at })
+
+const publishedRow = ({ published, edited }: Post) => ({
+  ...(edited === null ? { ...contentRow(published), edited_at: null } : editedRow(edited)),
+  author: published.data.authorId,
+  created_at: published.at,
+  position: published.position,
+})
+
+const pictureRows = ({ published, edited }: Post) =>
+  published.data.mediaIds.map((media, ordinal) => ({
+    post: published.data.postId,
+    ordinal,
+    media,
+    alt_text: (edited ?? published).data.altTexts?.[ordinal] ?? null,
+  }))
+
+/** None where the texts are gone with their author's key: the rows go with the erasure. */
+const textRows = ({ data: { postId, altTexts } }: Edited) =>
+  (altTexts ?? []).map((alt_text, ordinal) => ({ post: postId, ordinal, alt_text }))
