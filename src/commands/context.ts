@@ -1,7 +1,10 @@
 import type { Execute } from '../kernel/execute.ts'
+import type { GuessLimiter } from '../kernel/http/guesses.ts'
+import type { AccessTokens } from '../kernel/ports/access-tokens.ts'
 import type { Imaging } from '../kernel/ports/imaging.ts'
 import type { KeyStore } from '../kernel/ports/key-store.ts'
 import type { Passwords } from '../kernel/ports/passwords.ts'
+import type { Sessions } from '../kernel/ports/sessions.ts'
 import type { Storage } from '../kernel/ports/storage.ts'
 import type { ReadModel } from '../kernel/projecting/model.ts'
 import type { Reading } from '../reading/context.ts'
@@ -12,6 +15,9 @@ export type Commands = {
   readonly reading: Reading
   readonly keys: KeyStore
   readonly passwords: Passwords
+  readonly accessTokens: AccessTokens
+  readonly sessions: Sessions
+  readonly guesses: GuessLimiter
   readonly imaging: Imaging
   readonly storage: Storage
   /**
