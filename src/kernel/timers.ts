@@ -1,4 +1,4 @@
-import type { Event, AnyEventType, Recorded } from './events.ts'
+import type { Event, EventType, Recorded } from './events.ts'
 import { type Clock, iso } from './ports/clock.ts'
 import type { Log } from './ports/log.ts'
 import { lastOf, type ReadModel, readModel } from './projecting/model.ts'

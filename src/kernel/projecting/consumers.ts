@@ -1,5 +1,5 @@
 import type { Codec } from '../codec.ts'
-import type { Event, AnyEventType, Recorded } from '../events.ts'
+import type { Event, EventType, Recorded } from '../events.ts'
 import type { Bus } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
 import { type Database, sql } from '../sql.ts'

@@ -1,4 +1,4 @@
-import type { Event, AnyEventType, Recorded } from '../events.ts'
+import type { Event, EventType, Recorded } from '../events.ts'
 import { type Db, type RawBuilder, sql } from '../sql.ts'
 
 /** A table of a read model: its columns with primary key and constraints, and its further indexes as `(…)` or `using … (…)`, filled after a rebuild. */
