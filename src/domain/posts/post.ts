@@ -29,7 +29,8 @@ const PostEdited = eventType<
   'PostEdited',
   { postId: PostId; authorId: AccountId; addedMentionIds: AccountId[]; previousAudience: Audience | null } & PostContent
 >('PostEdited', { personal })
-const PostDeleted = eventType<'PostDeleted', { postId: PostId; authorId: AccountId; mediaIds: MediaId[] }>('PostDeleted')
+/** `audience`: to whom it is told that the post is gone. */
+const PostDeleted = eventType<'PostDeleted', { postId: PostId; authorId: AccountId; mediaIds: MediaId[]; audience: Audience }>('PostDeleted')
 /** Its pictures were taken over before it was there: it can never come to be. */
 const PostAbandoned = eventType<'PostAbandoned', { postId: PostId }>('PostAbandoned')
 
@@ -98,8 +99,8 @@ function decide(command: PostCommand, state: PostState): PostEvent[] {
       if (state.status === 'deleted') return []
       if (state.status !== 'published') throw notFound('post')
       if (state.authorId !== command.actorId) return refuse('forbidden', 'Only its author can delete a post.')
-      const { postId, authorId, mediaIds } = state
-      return [PostDeleted({ postId, authorId, mediaIds })]
+      const { postId, authorId, mediaIds, content } = state
+      return [PostDeleted({ postId, authorId, mediaIds, audience: content.audience })]
     }
   }
 }

@@ -1,5 +1,6 @@
 import type { Codec } from '../codec.ts'
 import type { Event, EventType, Recorded } from '../events.ts'
+import { liveSubject } from '../live/journal.ts'
 import type { Bus } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
 import { type Database, sql } from '../sql.ts'
@@ -27,7 +28,7 @@ export const modelConsumer = (
       return model.projectInto(model.key, batch, tx)
     })
     if (projected?.topics !== undefined && projected.topics.length > 0) bus.publish(topicsSubject, { topics: projected.topics })
-    afterCommit?.(model)
+    for (const row of projected?.live ?? []) bus.publish(liveSubject(row), row)
   },
 })
 

@@ -184,7 +184,8 @@ export class Follower {
     const { db, log } = this.#with
     const { key } = this.consumer
     const { id, type, stream, position } = event
-    if (state === 'paused') log.error({ consumer: key, event: { id, type, stream, position }, err: error }, 'paused: this event cannot be projected')
+    if (state === 'paused')
+      log.error({ consumer: key, event: { id, type, stream, position }, err: error }, 'paused: this event cannot be projected')
     else log.info({ consumer: key, type, position, reason: String(error) }, 'waits for an upgrade')
     await setState(db, key, this.#lease!, state, { id, type, stream, position, message: String(error) })
     throw new Stopped()
@@ -195,7 +196,9 @@ export class Follower {
     while (!signal.aborted) {
       await this.#rest(2_000, signal)
       if (signal.aborted) return
-      const [row] = await this.#with.db.run<{ state: string }>(sql`select state from kernel.consumers where key = ${this.consumer.key}`)
+      const [row] = await this.#with.db.run<{ state: string }>(
+        sql`select state from kernel.consumers where key = ${this.consumer.key}`,
+      )
       if (row === undefined || row.state === 'running') return
     }
   }
@@ -214,7 +217,10 @@ export class Follower {
     try {
       await releaseLease(this.#with.db, this.consumer.key, lease)
     } catch (error) {
-      this.#with.log.warn({ consumer: this.consumer.key, error: String(error) }, 'the lease could not be given back; it ends by itself')
+      this.#with.log.warn(
+        { consumer: this.consumer.key, error: String(error) },
+        'the lease could not be given back; it ends by itself',
+      )
     }
   }
 

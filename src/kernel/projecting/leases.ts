@@ -44,15 +44,27 @@ export async function advance(db: Db, key: string, lease: Lease, before: number,
 }
 
 /** Tells the operator why a consumer stands still. */
-export async function setState(db: Db, key: string, lease: Lease, state: 'running' | 'paused' | 'waiting_for_upgrade', error: object | null): Promise<void> {
+export async function setState(
+  db: Db,
+  key: string,
+  lease: Lease,
+  state: 'running' | 'paused' | 'waiting_for_upgrade',
+  error: object | null,
+): Promise<void> {
   await db.run(sql`
     update kernel.consumers set state = ${state}, error = ${error === null ? null : JSON.stringify(error)}::json
     where key = ${key} and holder = ${lease.holder} and fence = ${lease.fence}`)
 }
 
 /** Makes the rows of consumers that are new. `head` is where those begin that want only what comes. */
-export async function registerConsumers(db: Database, consumers: readonly Pick<Consumer, 'key' | 'from'>[], head: number): Promise<void> {
+export async function registerConsumers(
+  db: Database,
+  consumers: readonly Pick<Consumer, 'key' | 'from'>[],
+  head: number,
+): Promise<void> {
   for (const { key, from } of consumers) {
-    await db.run(sql`insert into kernel.consumers (key, checkpoint) values (${key}, ${from === 'now' ? head : 0}) on conflict (key) do nothing`)
+    await db.run(
+      sql`insert into kernel.consumers (key, checkpoint) values (${key}, ${from === 'now' ? head : 0}) on conflict (key) do nothing`,
+    )
   }
 }

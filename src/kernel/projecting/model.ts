@@ -1,4 +1,5 @@
 import type { Event, EventType, Recorded } from '../events.ts'
+import type { JournalRow } from '../live/journal.ts'
 import { type Db, type RawBuilder, sql } from '../sql.ts'
 
 /** A table of a read model: its columns with primary key and constraints, and its further indexes as `(…)` or `using … (…)`, filled after a rebuild. */
@@ -7,8 +8,8 @@ export type Table = { readonly columns: string; readonly indexes?: readonly stri
 /** The tables of one schema, as they stand in SQL: `${t.likes}`. */
 export type Tables<Name extends string> = { readonly [T in Name]: RawBuilder<unknown> }
 
-/** What a batch changed that watchers are told of without an id: topics such as `post:<id>`. */
-export type Projected = { readonly topics?: readonly string[] }
+/** What is told after the commit: topics that changed (`post:<id>`), and the rows of the live journal. */
+export type Projected = { readonly topics?: readonly string[]; readonly live?: readonly JournalRow[] }
 
 type Parts<E extends Event, Name extends string> = {
   readonly name: string

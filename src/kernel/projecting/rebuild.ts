@@ -1,11 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import type { Codec } from '../codec.ts'
+import { positionsOf } from '../consistency.ts'
 import type { EventStore } from '../ports/event-store.ts'
 import { type Database, type Db, sql } from '../sql.ts'
-import { positionsOf } from '../consistency.ts'
 import type { ReadModel } from './model.ts'
 
-export type Progress = { readonly key: string; readonly events: number; readonly position: number; readonly target: number; readonly seconds: number }
+export type Progress = {
+  readonly key: string
+  readonly events: number
+  readonly position: number
+  readonly target: number
+  readonly seconds: number
+}
 
 export type RebuildParts = { readonly store: EventStore; readonly codec: Codec; readonly db: Database }
 
@@ -58,7 +64,11 @@ export async function fill(
  * Makes a read model anew beside the one that is served and swaps it in by two renames, in the transaction that fences the old projector.
  * The server may run or not. @throws Error where another rebuild of the model is under way
  */
-export async function rebuild(parts: RebuildParts, model: ReadModel, onProgress: (progress: Progress) => void = () => {}): Promise<Progress> {
+export async function rebuild(
+  parts: RebuildParts,
+  model: ReadModel,
+  onProgress: (progress: Progress) => void = () => {},
+): Promise<Progress> {
   const { store, db } = parts
   if (model.kind === 'state') throw new Error(`${model.name} is state, not a print of the log: it cannot be rebuilt`)
   const { key } = model
@@ -89,7 +99,10 @@ export async function rebuild(parts: RebuildParts, model: ReadModel, onProgress:
     }
     await upTo(target)
     await runDdl(db, model.indexDdl(next))
-    await runDdl(db, Object.keys(model.tables).map(table => `analyze ${next}.${table}`))
+    await runDdl(
+      db,
+      Object.keys(model.tables).map(table => `analyze ${next}.${table}`),
+    )
     for (;;) {
       target = await store.head()
       if (target - position <= swapWithin) break

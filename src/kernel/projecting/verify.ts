@@ -6,7 +6,13 @@ import { fill, type RebuildParts, runDdl } from './rebuild.ts'
 /** A row that stands in one of the two alone. */
 export type Difference = { readonly table: string; readonly side: 'live only' | 'log only'; readonly row: object }
 
-export type Verdict = { readonly key: string; readonly position: number; readonly rows: number; readonly differences: readonly Difference[]; readonly more: number }
+export type Verdict = {
+  readonly key: string
+  readonly position: number
+  readonly rows: number
+  readonly differences: readonly Difference[]
+  readonly more: number
+}
 
 const shown = 10
 
@@ -37,7 +43,9 @@ export async function verify(parts: RebuildParts, model: ReadModel): Promise<Ver
     let rows = 0
     let found = 0
     for (const table of tables) {
-      const [{ count } = { count: 0 }] = await db.run<{ count: number }>(sql.raw(`select count(*) as count from ${copy}.${table}`))
+      const [{ count } = { count: 0 }] = await db.run<{ count: number }>(
+        sql.raw(`select count(*) as count from ${copy}.${table}`),
+      )
       rows += count
       for (const [side, one, other] of [
         ['live only', copy, scratch],
@@ -45,7 +53,9 @@ export async function verify(parts: RebuildParts, model: ReadModel): Promise<Ver
       ] as const) {
         const columns = await comparable(parts, scratch, table)
         const difference = `select to_jsonb(d) as row from (select ${columns} from ${one}.${table} except all select ${columns} from ${other}.${table}) d`
-        const [{ count: n } = { count: 0 }] = await db.run<{ count: number }>(sql.raw(`select count(*) as count from (${difference}) n`))
+        const [{ count: n } = { count: 0 }] = await db.run<{ count: number }>(
+          sql.raw(`select count(*) as count from (${difference}) n`),
+        )
         found += n
         if (n > 0) {
           const some = await db.run<{ row: object }>(sql.raw(`${difference} limit ${shown}`))

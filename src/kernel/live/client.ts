@@ -1,0 +1,143 @@
+import type { Log } from '../ports/log.ts'
+import { interestOf, type JournalRow } from './journal.ts'
+
+/** One message as a client gets it; those of topics have no id. */
+export type Message = { readonly id?: string; readonly type: string; readonly at: string; readonly data: unknown }
+
+/** WebSocket close codes; an SSE stream just ends. */
+export const closings = { signedOut: 4401, tooSlow: 4408, tooMany: 4429, restarting: 1012, failed: 1011 } as const
+
+/** A connection's way out. */
+export interface Transport {
+  /** Resolves when there is room for more. Rejects or never resolves where the client is gone or does not read. */
+  send(text: string, id: string | undefined): Promise<void>
+  /** Sends if there is room now; what does not fit is dropped (the next one is newer). */
+  offer(text: string): void
+  heartbeat(): void
+  close(code: number, reason: string): void
+}
+
+export type Who = { readonly accountId: string; readonly sessionId: string }
+
+/** What a client's work needs of the node. */
+export type ClientParts = {
+  readonly log: Log
+  readonly idOf: (seq: number) => string
+  /** Under the rules of now; null where there is nothing to tell (any more). Waits until what it reads has reached the row. */
+  readonly hydrate: (row: JournalRow, who: Who) => Promise<{ type: string; data: unknown } | null>
+}
+
+const queueLimit = 1_000
+const sendTimeout = 30_000
+
+/** One connection: takes rows in order, hydrates and sends them one by one; one that does not keep up is cut off without harm to others. */
+export class LiveClient {
+  readonly who: Who
+  readonly interests = new Set<string>()
+  readonly topics = new Set<string>()
+  readonly #parts: ClientParts
+  readonly #transport: Transport
+  readonly #gone: (client: LiveClient) => void
+  readonly #queue: JournalRow[] = []
+  #draining: Promise<void> | null = null
+  #closed = false
+
+  constructor(who: Who, transport: Transport, parts: ClientParts, gone: (client: LiveClient) => void) {
+    this.who = who
+    this.#transport = transport
+    this.#parts = parts
+    this.#gone = gone
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** A row of its interests, in the journal's order. */
+  take(row: JournalRow): void {
+    if (this.#closed) return
+    if (this.#queue.length >= queueLimit) {
+      this.close(closings.tooSlow, 'too slow')
+      return
+    }
+    // Whoever is signed out is told nothing else any more.
+    if (row.type === 'session.revoked' && isOf(row, this.who)) this.#queue.length = 0
+    this.#queue.push(row)
+    this.#draining ??= this.#drain()
+  }
+
+  /** Hydrates one row and sends it. Interests change as the row says. */
+  async tell(row: JournalRow): Promise<void> {
+    if (row.type === 'session.revoked') {
+      if (!isOf(row, this.who)) return
+      await this.send({ id: this.#parts.idOf(row.seq), type: row.type, at: row.at, data: { sessionId: this.who.sessionId } })
+      this.close(closings.signedOut, 'session revoked')
+      return
+    }
+    const told = await this.#parts.hydrate(row, this.who)
+    if (told !== null) await this.send({ id: this.#parts.idOf(row.seq), ...told, at: row.at })
+  }
+
+  async send(message: Message): Promise<void> {
+    if (this.#closed) return
+    let timer: NodeJS.Timeout | undefined
+    try {
+      const late = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new TooSlow()), sendTimeout)
+      })
+      await Promise.race([this.#transport.send(JSON.stringify(message), message.id), late])
+    } catch (error) {
+      this.close(error instanceof TooSlow ? closings.tooSlow : closings.failed, error instanceof TooSlow ? 'too slow' : 'failed')
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** A message that was framed once for all: dropped where there is no room. */
+  offer(frame: string): void {
+    if (!this.#closed) this.#transport.offer(frame)
+  }
+
+  heartbeat(): void {
+    if (!this.#closed) this.#transport.heartbeat()
+  }
+
+  /** Ends the connection; also called when the other side did. */
+  close(code: number, reason: string): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#queue.length = 0
+    this.#gone(this)
+    this.#transport.close(code, reason)
+  }
+
+  /** Applies what a row changes in this client's interests; says which one came or went. */
+  learn(row: JournalRow): { added?: string; removed?: string } {
+    const { accountId: author } = row.ids
+    if (row.kind !== 'account' || row.key !== this.who.accountId || typeof author !== 'string' || author === this.who.accountId) return {}
+    const interest = interestOf({ kind: 'followers', key: author })
+    if (row.type === 'followed' && !this.interests.has(interest)) {
+      this.interests.add(interest)
+      return { added: interest }
+    }
+    return row.type === 'feed.removed' && this.interests.delete(interest) ? { removed: interest } : {}
+  }
+
+  async #drain(): Promise<void> {
+    for (let row = this.#queue.shift(); row !== undefined; row = this.#queue.shift()) {
+      try {
+        await this.tell(row)
+      } catch (error) {
+        // It comes back with its last id and is told what it missed here.
+        this.#parts.log.warn({ seq: row.seq, type: row.type, err: error }, 'a live message could not be made')
+        this.close(closings.restarting, 'try again')
+      }
+    }
+    this.#draining = null
+  }
+}
+
+/** A row of a session's end: of this one, or of all the account's. */
+const isOf = ({ ids }: JournalRow, { sessionId }: Who): boolean => ids.sessionId === null || ids.sessionId === sessionId
+
+class TooSlow extends Error {}

@@ -1,0 +1,162 @@
+import type { IncomingMessage, Server } from 'node:http'
+import type { Duplex } from 'node:stream'
+import * as v from 'valibot'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { problemBody } from '../http/problems.ts'
+import type { Log } from '../ports/log.ts'
+import { Problem } from '../problem.ts'
+import { closings, type LiveClient, type Transport, type Who } from './client.ts'
+import type { Hub } from './hub.ts'
+import { topicsPerClient } from './topics.ts'
+
+const path = '/v1/live'
+const frameBytes = 16 * 1024
+/** Frames that a client may send within ten seconds. */
+const framesPerWindow = 200
+const windowMs = 10_000
+/** Bytes that may wait in a socket before a topic's frame is left out. */
+const roomFor = 256 * 1024
+
+const ref = v.optional(v.union([v.pipe(v.string(), v.maxLength(100)), v.number()]))
+const Frame = v.variant('type', [
+  v.strictObject({ type: v.literal('subscribe'), topic: v.pipe(v.string(), v.maxLength(100)), ref }),
+  v.strictObject({ type: v.literal('unsubscribe'), topic: v.pipe(v.string(), v.maxLength(100)), ref }),
+])
+
+export type Upgrade = {
+  readonly hub: Hub
+  readonly log: Log
+  /** Who shows it with these. @throws Problem 401, 429 */
+  readonly authenticate: (shown: { authorization: string | undefined; ticket: string | null; request: IncomingMessage }) => Promise<Who>
+}
+
+/** The one `upgrade` listener: WebSockets at /v1/live, anything else is refused as HTTP. Returns how to end. */
+export function acceptWebSockets(server: Server, { hub, log, authenticate }: Upgrade): () => void {
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: frameBytes, clientTracking: false })
+
+  const upgrade = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
+    // Until ws has it, a socket that breaks must not take the process with it.
+    const broken = (error: Error): void => log.debug({ error: String(error) }, 'a socket broke before its handshake')
+    socket.on('error', broken)
+    try {
+      const url = URL.parse(request.url ?? '', 'http://localhost')
+      if (url?.pathname !== path) throw new Problem('not_found', 'There is no WebSocket here.')
+      const lastEventId = url.searchParams.get('lastEventId')
+      const who = await authenticate({ authorization: request.headers.authorization, ticket: url.searchParams.get('ticket'), request })
+      if (socket.destroyed) return
+      sockets.handleUpgrade(request, socket, head, ws => {
+        socket.off('error', broken)
+        serve(ws, hub, who, lastEventId, log).catch(error => {
+          log.error({ err: error }, 'a WebSocket failed')
+          ws.terminate()
+        })
+      })
+    } catch (error) {
+      if (!(error instanceof Problem)) log.error({ err: error }, 'a WebSocket could not be taken')
+      refuse(socket, error instanceof Problem ? error : new Problem('internal', 'This is a fault of the server. It has been logged.'))
+    }
+  }
+
+  const listener = (request: IncomingMessage, socket: Duplex, head: Buffer): void => void upgrade(request, socket, head)
+  server.on('upgrade', listener)
+  return () => {
+    server.off('upgrade', listener)
+    sockets.close()
+  }
+}
+
+function refuse(socket: Duplex, problem: Problem): void {
+  const body = JSON.stringify(problemBody(problem))
+  const headers = {
+    'Content-Type': 'application/problem+json',
+    'Content-Length': String(Buffer.byteLength(body)),
+    Connection: 'close',
+    ...(problem.status === 401 ? { 'WWW-Authenticate': 'Bearer' } : {}),
+    ...problem.headers,
+  }
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
+  socket.end(`HTTP/1.1 ${problem.status} ${problem.title}\r\n${lines.join('\r\n')}\r\n\r\n${body}`)
+}
+
+async function serve(ws: WebSocket, hub: Hub, who: Who, lastEventId: string | null, log: Log): Promise<void> {
+  let answered = true
+  const transport: Transport = {
+    send: text => new Promise((resolve, reject) => ws.send(text, error => (error ? reject(error) : resolve()))),
+    offer(text) {
+      if (ws.readyState === ws.OPEN && ws.bufferedAmount < roomFor) ws.send(text)
+    },
+    heartbeat() {
+      if (!answered) ws.terminate()
+      answered = false
+      if (ws.readyState === ws.OPEN) ws.ping()
+    },
+    close(code, reason) {
+      ws.close(code, reason)
+      // One that does not answer the closing is cut off.
+      setTimeout(() => ws.terminate(), 5_000).unref()
+    },
+  }
+  let client: LiveClient | null = null
+  let frames = 0
+  let windowEnds = 0
+  const early: string[] = []
+  let work = Promise.resolve()
+
+  ws.on('pong', () => {
+    answered = true
+  })
+  ws.on('error', error => log.debug({ error: String(error) }, 'a WebSocket broke'))
+  ws.on('close', () => client?.close(1000, 'closed'))
+  ws.on('message', (bytes, isBinary) => {
+    const now = performance.now()
+    if (now > windowEnds) {
+      windowEnds = now + windowMs
+      frames = 0
+    }
+    if (++frames > framesPerWindow) {
+      ws.close(closings.tooMany, 'too many frames')
+      return
+    }
+    const text = isBinary ? '' : bytes.toString()
+    if (client === null) early.push(text)
+    else take(client, text)
+  })
+  // One after the other, so that answers come in the order of their frames.
+  const take = (to: LiveClient, text: string): void => {
+    work = work.then(() => answer(to, hub, text, transport)).catch(error => {
+      log.warn({ err: error }, 'a client frame failed')
+      to.close(closings.restarting, 'try again')
+    })
+  }
+  client = await hub.connect(who, transport, lastEventId)
+  if (ws.readyState !== ws.OPEN) client.close(1000, 'closed')
+  for (const text of early) take(client, text)
+}
+
+async function answer(client: LiveClient, hub: Hub, text: string, transport: Transport): Promise<void> {
+  if (client.closed) return
+  let sent: unknown
+  try {
+    sent = JSON.parse(text)
+  } catch {
+    transport.offer(errorFrame('malformed', undefined))
+    return
+  }
+  const parsed = v.safeParse(Frame, sent)
+  if (!parsed.success) {
+    const given = v.safeParse(v.looseObject({ ref }), sent)
+    transport.offer(errorFrame('validation_failed', given.success ? given.output.ref : undefined))
+    return
+  }
+  const frame = parsed.output
+  if (frame.type === 'unsubscribe') {
+    hub.topics.drop(client, frame.topic)
+    transport.offer(ackFrame(frame.ref))
+  } else if (!client.topics.has(frame.topic) && client.topics.size >= topicsPerClient) transport.offer(errorFrame('too_many_topics', frame.ref))
+  else if (await hub.topics.join(client, frame.topic)) transport.offer(ackFrame(frame.ref))
+  else transport.offer(errorFrame('not_found', frame.ref))
+}
+
+const now = (): string => new Date().toISOString()
+const ackFrame = (ref: string | number | undefined): string => JSON.stringify({ type: 'ack', at: now(), data: {}, ref })
+const errorFrame = (code: string, ref: string | number | undefined): string => JSON.stringify({ type: 'error', at: now(), data: { code }, code, ref })

@@ -1,0 +1,104 @@
+import { AccountErased } from '../../domain/accounts/account.ts'
+import { CommentAdded, CommentDeleted, CommentEdited } from '../../domain/comments/comment.ts'
+import { Liked, Unliked } from '../../domain/likes/like.ts'
+import { type NotifyingEvent, notificationsOf } from '../../domain/notifications/notifications.ts'
+import { PostDeleted, PostEdited, PostPublished } from '../../domain/posts/post.ts'
+import { Blocked, Followed, FollowRequested, FollowRequestEnded, Unfollowed } from '../../domain/relationships/relationship.ts'
+import { SessionEnded } from '../../domain/sessions/session.ts'
+import type { EventsOf, Recorded } from '../../kernel/events.ts'
+import { journalKept, type JournalRow, type LiveFact } from '../../kernel/live/journal.ts'
+import { readModel } from '../../kernel/projecting/model.ts'
+import { rows, sql } from '../../kernel/sql.ts'
+import { tables } from './tables.ts'
+
+const events = [
+  AccountErased,
+  SessionEnded,
+  Followed,
+  Unfollowed,
+  FollowRequested,
+  FollowRequestEnded,
+  Blocked,
+  PostPublished,
+  PostEdited,
+  PostDeleted,
+  CommentAdded,
+  CommentEdited,
+  CommentDeleted,
+  Liked,
+  Unliked,
+] as const
+
+type LiveEvent = EventsOf<typeof events>
+
+/** Whom an event is told, as what: the table of live messages. `followed` is for the router alone. */
+export function liveFacts(event: Recorded<LiveEvent>): LiveFact[] {
+  const told = notificationsOf(event as Recorded<NotifyingEvent>).map(
+    ({ accountId, notificationId }): LiveFact => ({ kind: 'account', key: accountId, type: 'notification', ids: { notificationId } }),
+  )
+  return [...factsOf(event), ...told]
+}
+
+function factsOf(event: Recorded<LiveEvent>): LiveFact[] {
+  switch (event.type) {
+    case 'PostPublished': {
+      const { postId, authorId } = event.data
+      return [{ kind: 'followers', key: authorId, type: 'feed.post', ids: { postId } }]
+    }
+    case 'PostEdited': {
+      const { postId, authorId, previousAudience } = event.data
+      return [{ kind: 'followers', key: authorId, type: 'post.updated', ids: { postId, authorId, previousAudience } }]
+    }
+    case 'PostDeleted': {
+      const { postId, authorId, audience } = event.data
+      return [{ kind: 'followers', key: authorId, type: 'post.removed', ids: { postId, authorId, audience } }]
+    }
+    case 'Followed': {
+      const { followerId, followeeId } = event.data
+      return [{ kind: 'account', key: followerId, type: 'followed', ids: { accountId: followeeId } }]
+    }
+    case 'Unfollowed': {
+      const { followerId, followeeId } = event.data
+      return [{ kind: 'account', key: followerId, type: 'feed.removed', ids: { accountId: followeeId } }]
+    }
+    case 'SessionEnded': {
+      const { accountId, sessionId } = event.data
+      return [{ kind: 'account', key: accountId, type: 'session.revoked', ids: { sessionId } }]
+    }
+    case 'AccountErased': {
+      const { accountId } = event.data
+      return [
+        { kind: 'account', key: accountId, type: 'session.revoked', ids: { sessionId: null } },
+        { kind: 'followers', key: accountId, type: 'feed.removed', ids: { accountId } },
+      ]
+    }
+    default:
+      return []
+  }
+}
+
+/** The live journal: what happened since it began, in the log's order, for whom. State: what is not kept any more cannot be made again. */
+export const liveModel = readModel<LiveEvent>()({
+  name: 'live',
+  version: 1,
+  kind: 'state',
+  from: 'now',
+  events,
+  tables,
+  async project(batch, tx, t) {
+    const facts = batch.flatMap(event => liveFacts(event).map(fact => ({ ...fact, position: event.position, at: event.at })))
+    const last = facts.at(-1)
+    if (last === undefined) return
+    const [head] = await tx.run<{ seq: number }>(sql`
+      insert into ${t.head} as h (single, seq, position) values (true, ${facts.length}::bigint, ${last.position}::bigint)
+      on conflict (single) do update set seq = h.seq + excluded.seq, position = excluded.position returning seq`)
+    const first = head!.seq - facts.length + 1
+    const live: JournalRow[] = facts.map((fact, index) => ({ seq: first + index, ...fact }))
+    const columns = { seq: 'bigint', position: 'bigint', at: 'timestamptz', kind: 'text', key: 'text', type: 'text', ids: 'json' } as const
+    await tx.run(sql`insert into ${t.journal} (seq, position, at, kind, key, type, ids)
+      select seq, position, at, kind, key, type, ids from ${rows('said', columns, live)}`)
+    const kept = new Date(Date.parse(last.at) - journalKept).toISOString()
+    await tx.run(sql`delete from ${t.journal} where at < ${kept}`)
+    return { live }
+  },
+})
