@@ -8,7 +8,7 @@ export type CursorKey = readonly (string | number | boolean | null)[]
 
 /** The parameters of every list, to spread into `query({ ...pageQuery })`: `limit` (1 to 100, 20) and `cursor`. */
 export const pageQuery = {
-  limit: v.optional(queryInteger(1, 100, 20), '20'),
+  limit: v.optional(queryInteger(1, 100), '20'),
   cursor: v.optional(
     example(v.pipe(v.string(), v.description('The nextCursor of the page before')), 'kqPFxyfhZWD9dXc0WyIyMDI2LTA1LTA0Il0'),
   ),

@@ -53,7 +53,11 @@ export class Problem extends Error {
   /** Further answer headers, as `Retry-After` (seconds). */
   readonly headers: Readonly<Record<string, string>>
 
-  constructor(code: ProblemCode, detail: string, extra: { errors?: readonly InputError[]; headers?: Record<string, string>; cause?: unknown } = {}) {
+  constructor(
+    code: ProblemCode,
+    detail: string,
+    extra: { errors?: readonly InputError[]; headers?: Record<string, string>; cause?: unknown } = {},
+  ) {
     super(detail, extra.cause === undefined ? undefined : { cause: extra.cause })
     this.code = code
     this.errors = extra.errors

@@ -97,7 +97,7 @@ function schemaWording({ type, expected, path, received }: v.BaseIssue<unknown>)
     case 'variant':
       if (expected === 'never') return 'is not known here'
       if (path?.at(-1)?.origin === 'key' || missing) return 'is required'
-      return expected === 'Object' || expected === null ? 'must be an object' : `must be one of ${expected}`
+      return expected === 'Object' || expected === null ? 'must be an object' : `must be ${choice(expected)}`
     case 'string':
       return missing ? 'is required' : 'must be text'
     case 'number':
@@ -109,6 +109,22 @@ function schemaWording({ type, expected, path, received }: v.BaseIssue<unknown>)
     case 'record':
       return missing ? 'is required' : 'must be an object'
     default:
-      return missing ? 'is required' : expected === null ? 'is not valid' : `must be ${expected}`
+      return missing ? 'is required' : expected === null ? 'is not valid' : `must be ${choice(expected)}`
   }
 }
+
+const kinds: Record<string, string> = {
+  Object: 'an object',
+  Array: 'a list',
+  string: 'text',
+  number: 'a number',
+  boolean: 'true or false',
+}
+
+/** What a schema expects, `("a" | "b" | Object)`, in words. */
+const choice = (expected: string): string =>
+  expected
+    .replaceAll(/[()]/g, '')
+    .split(' | ')
+    .map(each => kinds[each] ?? each)
+    .join(' or ')

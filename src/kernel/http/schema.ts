@@ -32,17 +32,17 @@ export function model<S extends v.GenericSchema>(name: string, schema: S, value?
 export const listOf = <S extends v.GenericSchema>(item: S) =>
   v.object({ items: v.array(item), nextCursor: example(v.nullable(v.string()), null) })
 
-/** A whole number in a query. Without `otherwise` it is required. */
-export const queryInteger = (min: number, max: number, otherwise?: number) => {
-  const schema = v.pipe(
+/** A whole number in a query; `v.optional(queryInteger(1, 100), '20')` where it may be absent. */
+export const queryInteger = (min: number, max: number) => {
+  const message = `must be a whole number from ${min} to ${max}`
+  return v.pipe(
     v.string(),
-    v.metadata({ type: 'integer', minimum: min, maximum: max, ...(otherwise === undefined ? {} : { default: otherwise }) }),
-    v.regex(/^-?\d{1,15}$/, `must be a whole number from ${min} to ${max}`),
+    v.metadata({ type: 'integer', minimum: min, maximum: max }),
+    v.regex(/^-?\d{1,15}$/, message),
     v.transform(Number),
-    v.minValue(min, `must be a whole number from ${min} to ${max}`),
-    v.maxValue(max, `must be a whole number from ${min} to ${max}`),
+    v.minValue(min, message),
+    v.maxValue(max, message),
   )
-  return schema
 }
 
 /** A list in a query, comma-separated: `?ids=a,b`. */

@@ -100,7 +100,16 @@ function parametersOf(place: 'query' | 'path', { entries }: { entries: v.ObjectE
   const parameters = Object.entries(entries).map(([name, entry]) => {
     const { schema } = jsonSchema(entry)
     const required = place === 'path' || !v.is(v.strictObject({ [name]: entry }), {})
-    return { name, in: place, required, description: schema.description, schema, example: exampleOf(entry) }
+    // The schema's default is text, as all in a query is.
+    const value = schema.type === 'integer' && schema.default !== undefined ? { default: Number(schema.default) } : {}
+    return {
+      name,
+      in: place,
+      required,
+      description: schema.description,
+      schema: { ...schema, ...value },
+      example: exampleOf(entry),
+    }
   })
   return plain<NonNullable<Described['parameters']>>(parameters)
 }

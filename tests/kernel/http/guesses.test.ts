@@ -1,0 +1,64 @@
+import { randomBytes } from 'node:crypto'
+import type pg from 'pg'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { database, openPool } from '../../../src/adapters/postgres/database.ts'
+import { guessLimiter } from '../../../src/kernel/http/guesses.ts'
+import { migrate } from '../../../src/kernel/migrate.ts'
+import { Problem } from '../../../src/kernel/problem.ts'
+import { kernelSchema } from '../../../src/kernel/projecting/schema.ts'
+import { freshDatabase } from '../../support/database.ts'
+
+let pool: pg.Pool
+let drop: () => Promise<void>
+beforeAll(async () => {
+  const fresh = await freshDatabase()
+  drop = fresh.drop
+  pool = openPool(fresh.url, 10, () => {})
+  await migrate(database(pool), [{ name: 'kernel', ddl: kernelSchema }], [])
+})
+afterAll(async () => {
+  await pool.end()
+  await drop()
+})
+
+const key = randomBytes(32)
+const refusals = async (tries: Promise<void>[]) => {
+  const results = await Promise.allSettled(tries)
+  return results.flatMap(result => (result.status === 'rejected' ? [result.reason as unknown] : []))
+}
+
+describe('guesses', () => {
+  it('are counted over all nodes, ten at a login from one network', async () => {
+    const nodes = [guessLimiter(pool, { key, on: true }), guessLimiter(pool, { key, on: true })]
+    const found = await refusals(Array.from({ length: 14 }, (_, i) => nodes[i % 2]!.count('password', 'ada', '203.0.113.1')))
+    expect(found).toHaveLength(4)
+    expect(found[0]).toBeInstanceOf(Problem)
+    expect(found[0]).toMatchObject({ code: 'rate_limited', headers: { 'Retry-After': expect.stringMatching(/^\d+$/) } })
+  })
+
+  it('do not lock the holder out from elsewhere, nor other logins', async () => {
+    const limiter = guessLimiter(pool, { key, on: true })
+    expect(await refusals(Array.from({ length: 11 }, () => limiter.count('password', 'bob', '203.0.113.2')))).toHaveLength(1)
+    await limiter.count('password', 'bob', '198.51.100.1')
+    await limiter.count('password', 'cleo', '203.0.113.2')
+  })
+
+  it('start anew behind a right one', async () => {
+    const limiter = guessLimiter(pool, { key, on: true })
+    for (let i = 0; i < 10; i++) await limiter.count('password', 'dora', '203.0.113.3')
+    await limiter.succeeded('password', 'dora', '203.0.113.3')
+    await limiter.count('password', 'dora', '203.0.113.3')
+  })
+
+  it('at codes are counted also with RATE_LIMIT=off, at passwords not', async () => {
+    const limiter = guessLimiter(pool, { key, on: false })
+    expect(await refusals(Array.from({ length: 20 }, () => limiter.count('password', 'eve', '203.0.113.4')))).toHaveLength(0)
+    expect(await refusals(Array.from({ length: 20 }, () => limiter.count('code', 'eve', '203.0.113.4')))).toHaveLength(10)
+  })
+
+  it('store no login and no address', async () => {
+    const { rows } = await pool.query<{ key: string }>('select key from kernel.guesses')
+    expect(rows.length).toBeGreaterThan(0)
+    for (const row of rows) expect(row.key).toMatch(/^(pair|subject|network):[\w-]{24}$/)
+  })
+})
