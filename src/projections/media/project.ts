@@ -17,17 +17,22 @@ export const mediaModel = readModel<Seen>()({
   events: [MediaUploaded, MediaAttached, MediaDiscarded, AccountErased],
   tables: mediaTables,
 
-  /** Folded to one word a picture; what goes goes first, so that nothing that came before it stays. */
+  /** Folded to one word a picture; what goes goes first. */
   async project(batch, tx, t) {
     const { uploads, attachments, discarded, erased } = fold(batch)
     if (discarded.length > 0 || erased.length > 0) {
-      await tx.run(sql`delete from ${t.media} where id = any(${discarded}::uuid[]) or owner = any(${erased}::uuid[])`)
+      await tx.run(sql`
+        with erased as (
+          insert into ${t.erased} (account) select unnest(${erased}::uuid[]) on conflict (account) do nothing
+        )
+        delete from ${t.media} where id = any(${discarded}::uuid[]) or owner = any(${erased}::uuid[])`)
     }
     if (uploads.length > 0) {
       await tx.run(sql`
         insert into ${t.media} (id, owner, kind, width, height, blurhash, renditions, post, is_avatar, status, created_at, position, revision)
         select id, owner, kind, width, height, blurhash, renditions, null, false, 'ready', at, position, revision
         from ${rows('said', uploadColumns, uploads.map(uploadRow))}
+        where not exists (select from ${t.erased} e where e.account = said.owner)
         on conflict (id) do nothing`)
     }
     if (attachments.length > 0) {
@@ -57,7 +62,6 @@ function fold(batch: readonly Recorded<Seen>[]) {
         discarded.push(event.data.mediaId)
         break
       case 'AccountErased':
-        for (const [id, { data }] of uploads) if (data.ownerId === event.data.accountId) uploads.delete(id)
         erased.push(event.data.accountId)
         break
     }

@@ -13,7 +13,7 @@ export type MediaRow = {
   post: PostId | null
   is_avatar: boolean
   status: 'ready'
-  created_at: Date
+  created_at: string
   position: number
   revision: number
 }
@@ -36,4 +36,6 @@ export const mediaTables = {
       revision int not null`,
     indexes: ['(owner)'],
   },
+  /** A picture that was under way when its owner was erased must not come to be. */
+  erased: { columns: 'account uuid primary key' },
 } as const

@@ -18,14 +18,16 @@ export const postsModel = readModel<Seen>()({
   events: [PostPublished, PostEdited, PostDeleted, AccountErased],
   tables: postTables,
 
-  /** Folded to one word a post; what goes goes first, so that nothing that came before it stays. */
+  /** Folded to one word a post; what goes goes first. */
   async project(batch, tx, t) {
     const { published, edited, deleted, erased } = fold(batch)
     const came: AccountId[] = []
     const went: AccountId[] = []
     if (deleted.length > 0 || erased.length > 0) {
       const gone = await tx.run<Counted>(sql`
-        with gone as (
+        with erased as (
+          insert into ${t.erased} (account) select unnest(${erased}::uuid[]) on conflict (account) do nothing
+        ), gone as (
           delete from ${t.posts} where id = any(${deleted}::uuid[]) or author = any(${erased}::uuid[])
           returning id, author, ${counts('audience')} as counts
         ), pictures as (
@@ -39,6 +41,7 @@ export const postsModel = readModel<Seen>()({
         with pictures as (
           insert into ${t.media} (post, ordinal, media, alt_text)
           select post, ordinal, media, alt_text from ${rows('picture', pictureColumns, published.flatMap(pictureRows))}
+          where not exists (select from ${t.erased} e where e.account = picture.author)
           on conflict (post, ordinal) do nothing
         )
         insert into ${t.posts} (id, author, caption, hashtags, location, audience, audience_accounts, comments, mention_ids,
@@ -46,6 +49,7 @@ export const postsModel = readModel<Seen>()({
         select id, author, caption, ${list('hashtags', 'text')}, location, audience, ${list('audience_accounts', 'uuid')}, comments,
           ${list('mention_ids', 'uuid')}, created_at, edited_at, position, revision
         from ${rows('said', postColumns, published.map(publishedRow))}
+        where not exists (select from ${t.erased} e where e.account = said.author)
         on conflict (id) do nothing returning author, ${counts('audience')} as counts`)
       for (const { author, counts } of come) if (counts) came.push(author)
     }
@@ -99,13 +103,6 @@ function fold(batch: readonly Recorded<Seen>[]) {
         deleted.push(event.data.postId)
         break
       case 'AccountErased':
-        for (const [
-          id,
-          {
-            published: { data },
-          },
-        ] of published)
-          if (data.authorId === event.data.accountId) published.delete(id)
         erased.push(event.data.accountId)
         break
     }
@@ -130,7 +127,7 @@ const contentColumns = {
 const editColumns = { id: 'uuid', ...contentColumns } as const
 const postColumns = { ...editColumns, author: 'uuid', created_at: 'timestamptz', position: 'bigint' } as const
 const textColumns = { post: 'uuid', ordinal: 'int', alt_text: 'text' } as const
-const pictureColumns = { ...textColumns, media: 'uuid' } as const
+const pictureColumns = { ...textColumns, media: 'uuid', author: 'uuid' } as const
 
 const contentRow = ({
   data: { postId, caption, hashtags, location, audience, comments, mentionIds },
@@ -161,6 +158,7 @@ const pictureRows = ({ published, edited }: Post) =>
     post: published.data.postId,
     ordinal,
     media,
+    author: published.data.authorId,
     alt_text: (edited ?? published).data.altTexts?.[ordinal] ?? null,
   }))
 

@@ -13,8 +13,8 @@ export type PostRow = {
   audience_accounts: AccountId[]
   comments: WhoComments
   mention_ids: AccountId[]
-  created_at: Date
-  edited_at: Date | null
+  created_at: string
+  edited_at: string | null
   position: number
   revision: number
 }
@@ -51,4 +51,6 @@ export const postTables = {
       primary key (post, ordinal)`,
   },
   counts: { columns: 'author uuid primary key, posts int not null' },
+  /** A post that was under way when its author was erased must not come to be. */
+  erased: { columns: 'account uuid primary key' },
 } as const

@@ -1,0 +1,117 @@
+import type { RenditionSize } from '../domain/media/media.ts'
+import type { AccountId, MediaId, PostId } from '../kernel/ids.ts'
+import { notFound } from '../kernel/problem.ts'
+import { mac, type Secrets, sameBytes } from '../kernel/secrets.ts'
+import { query, sql } from '../kernel/sql.ts'
+import { accountsModel } from '../projections/accounts/project.ts'
+import { mediaModel } from '../projections/media/project.ts'
+import { postsModel } from '../projections/posts/project.ts'
+import type { Reading, ViewerId } from './context.ts'
+import { mustSeePost } from './rules.ts'
+
+/** One size of a picture as it is answered; `url` suffices alone. Sizes in pixels. */
+export type RenditionView = { name: string; url: string; width: number; height: number }
+
+/** Makes the URLs of one answer. */
+export type Pictures = {
+  url(authorId: AccountId, mediaId: MediaId, rendition: string): string
+  renditions(authorId: AccountId, media: { id: MediaId; renditions: readonly RenditionSize[] }): RenditionView[]
+}
+
+/** A URL is made in one half hour (ms) and serves to the end of the next: the same for 30 minutes, gone within 60. */
+const halfHour = 1_800_000
+/** 20 characters without a spare bit, so that no two texts are the same signature. */
+const macBytes = 15
+
+/**
+ * The URLs of the pictures that one viewer gets in one answer. A signature is of viewer, half hour and author, so it is made once an author;
+ * what it opens is asked when the picture is fetched.
+ */
+export function picturesFor({ secrets, clock, publicUrl }: Reading, viewerId: ViewerId): Pictures {
+  const signed = `${viewerId === null ? anyone : packed(viewerId)}.${Math.floor(clock.now() / halfHour).toString(36)}`
+  const byAuthor = new Map<AccountId, string>()
+  const signatureOf = (authorId: AccountId): string => {
+    let signature = byAuthor.get(authorId)
+    if (signature === undefined) {
+      signature = `${signed}.${sign(secrets.key('pictures'), signed, authorId).toString('base64url')}`
+      byAuthor.set(authorId, signature)
+    }
+    return signature
+  }
+  const url = (authorId: AccountId, mediaId: MediaId, rendition: string): string =>
+    `${publicUrl}/v1/media/${mediaId}/${rendition}.jpg?v=${signatureOf(authorId)}`
+  return {
+    url,
+    renditions: (authorId, { id, renditions }) =>
+      renditions.map(({ name, width, height }) => ({ name, url: url(authorId, id, name), width, height })),
+  }
+}
+
+/** Where an account's picture is: public, unsigned, another one for another picture; gone with the account. */
+export const avatarUrl = ({ publicUrl }: Reading, _accountId: AccountId, avatarMediaId: MediaId | null): string | null =>
+  avatarMediaId === null ? null : `${publicUrl}/v1/avatars/${avatarMediaId}/thumbnail.jpg`
+
+/** The storage's folder of all pictures of an owner, of one of them, and the key of one rendition. */
+export const mediaFolder = (ownerId: AccountId, mediaId?: MediaId): string =>
+  mediaId === undefined ? `media/${ownerId}/` : `media/${ownerId}/${mediaId}/`
+export const renditionKey = (ownerId: AccountId, mediaId: MediaId, rendition: string): string =>
+  `${mediaFolder(ownerId, mediaId)}${rendition}.jpg`
+
+const placeQuery = query<
+  { mediaId: MediaId; viewerId: ViewerId },
+  { owner: AccountId; post: PostId | null; shown: boolean; viewer: boolean }
+>(
+  p => sql`
+    select m.owner, m.post,
+      exists (select from ${postsModel.t.media} s where s.post = m.post and s.media = m.id) as shown,
+      exists (select from ${accountsModel.t.accounts} a where a.id = ${p.viewerId}) as viewer
+    from ${mediaModel.t.media} m where m.id = ${p.mediaId}`,
+)
+
+/**
+ * The storage key of a picture for the viewer whom its URL's signature names, under the rules of now.
+ * @param signature the URL's `v`
+ * @throws notFound for every reason not to show it
+ */
+export async function mustSeePicture(reading: Reading, mediaId: MediaId, rendition: string, signature: string): Promise<string> {
+  const [, signed, viewer, made, given] = /^(([\w-]{22}|anyone)\.([0-9a-z]{1,8}))\.([\w-]{20})$/.exec(signature) ?? []
+  if (signed === undefined || viewer === undefined || made === undefined || given === undefined) throw notFound('picture')
+  const age = Math.floor(reading.clock.now() / halfHour) - Number.parseInt(made, 36)
+  // -1: from a node whose clock is ahead.
+  if (age < -1 || age > 1) throw notFound('picture')
+  const viewerId = viewer === anyone ? null : unpacked(viewer)
+  const [place] = await placeQuery(reading.db, { mediaId, viewerId })
+  if (place === undefined || !isSignature(reading.secrets, signed, place.owner, given)) throw notFound('picture')
+  if (viewerId !== null && !place.viewer) throw notFound('picture')
+  if (place.post !== null && place.shown) await mustSeePost(reading, viewerId, place.post)
+  else if (place.post !== null || viewerId !== place.owner) throw notFound('picture')
+  return renditionKey(place.owner, mediaId, rendition)
+}
+
+const avatarQuery = query<{ mediaId: MediaId }, { owner: AccountId }>(
+  p => sql`
+    select m.owner from ${mediaModel.t.media} m join ${accountsModel.t.accounts} a on a.id = m.owner and a.avatar_media_id = m.id
+    where m.id = ${p.mediaId}`,
+)
+
+/** The storage key of the picture that an account shows to everybody now. @throws notFound */
+export async function mustBeAvatar(reading: Reading, mediaId: MediaId, rendition: string): Promise<string> {
+  const [avatar] = await avatarQuery(reading.db, { mediaId })
+  if (avatar === undefined) throw notFound('picture')
+  return renditionKey(avatar.owner, mediaId, rendition)
+}
+
+/** Who is not signed in. */
+const anyone = 'anyone'
+const packed = (id: AccountId): string => Buffer.from(id.replaceAll('-', ''), 'hex').toString('base64url')
+const unpacked = (text: string): AccountId =>
+  Buffer.from(text, 'base64url')
+    .toString('hex')
+    .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+
+const sign = (key: Buffer, signed: string, authorId: AccountId): Buffer => mac(key, `${signed}.${authorId}`, macBytes)
+
+const isSignature = (secrets: Secrets, signed: string, authorId: AccountId, given: string): boolean => {
+  const bytes = Buffer.from(given, 'base64url')
+  return secrets.accepted('pictures').some(key => sameBytes(sign(key, signed, authorId), bytes))
+}
