@@ -103,7 +103,9 @@ ${body.map(([type, media]) => `<h4>Body <small>${escaped(type)}</small></h4>${th
     const { properties } = schema
     if (properties === undefined) return `<p>${this.#type(schema)} ${escaped(schema.description ?? '')}</p>`
     const rows = Object.entries(properties).map(([name, member]) => {
-      const nested = [member, member.items].find(each => each?.properties !== undefined)
+      const nested = [member, member.items, ...(member.anyOf ?? []), ...(member.oneOf ?? [])].find(
+        each => each?.properties !== undefined,
+      )
       const required = schema.required?.includes(name) ? '' : '?'
       return `<tr><td><code>${escaped(name)}${required}</code></td><td>${this.#type(member)} ${escaped(member.description ?? '')}${nested ? this.schema(nested) : ''}</td></tr>`
     })
