@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import fc from 'fast-check'
 import { expect } from 'vitest'
 import type { Event, Recorded } from '../../src/kernel/events.ts'
 import type { ReadModel } from '../../src/kernel/projecting/model.ts'
@@ -10,7 +11,16 @@ export const recorded = <E extends Event>(events: readonly (E & { minute?: numbe
   events.map(({ type, data, minute }, index) => {
     const at = new Date(Date.UTC(2026, 0, 1, 12, minute ?? index)).toISOString()
     const metadata = { at, actorId: null, sessionId: null, correlationId: 'test', causationId: null, schemaVersion: 1 }
-    return { id: randomUUID(), type, data, stream: 'test-1', revision: index, position: index + 1, metadata, at } as unknown as Recorded<E>
+    return {
+      id: randomUUID(),
+      type,
+      data,
+      stream: 'test-1',
+      revision: index,
+      position: index + 1,
+      metadata,
+      at,
+    } as unknown as Recorded<E>
   })
 
 export type Rows = Readonly<Record<string, readonly Record<string, unknown>[]>>
@@ -18,38 +28,63 @@ export type Rows = Readonly<Record<string, readonly Record<string, unknown>[]>>
 const rowsOf = async (db: Database, schema: string, model: ReadModel): Promise<Rows> => {
   const found: [string, Record<string, unknown>[]][] = []
   for (const table of Object.keys(model.tables)) {
-    const rows = await db.run<{ row: Record<string, unknown> }>(sql.raw(`select to_jsonb(t) as row from ${schema}.${table} t order by t::text`))
+    const rows = await db.run<{ row: Record<string, unknown> }>(
+      sql.raw(`select to_jsonb(t) as row from ${schema}.${table} t order by t::text`),
+    )
     found.push([table, rows.map(({ row }) => row)])
   }
   return Object.fromEntries(found)
 }
 
+/** Batches of any sizes, some of them twice. */
+export const batches = fc.record({
+  sizes: fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 1 }),
+  times: fc.array(fc.integer({ min: 1, max: 2 }), { minLength: 1 }),
+})
+
 let scratch = 0
+
+/** The rows of events projected in batches of these sizes, over and over, each as many times as `times` says: a redelivered batch comes whole, before the next. */
+export async function inBatches<E extends Event>(
+  db: Database,
+  model: ReadModel,
+  events: readonly (E & { minute?: number })[],
+  sizes: readonly number[],
+  times: readonly number[] = [1],
+): Promise<Rows> {
+  const log = recorded(events) as unknown as Recorded<Event>[]
+  const schema = `${model.key}_test_${++scratch}`
+  await runDdl(db, model.ddl(schema, 'now'))
+  for (let start = 0, n = 0; start < log.length; n++) {
+    const end = start + sizes[n % sizes.length]!
+    for (let time = 0; time < times[n % times.length]!; time++) {
+      await db.transaction(tx => model.projectInto(schema, log.slice(start, end), tx))
+    }
+    start = end
+  }
+  const rows = await rowsOf(db, schema, model)
+  await db.run(sql.raw(`drop schema ${schema} cascade`))
+  return rows
+}
 
 /**
  * Projects events on real Postgres: one at a time, all at once, in odd batches, and each batch twice; says that the rows are the same every time,
- * and returns them by table (columns as they are named in SQL). A redelivery is a batch that comes again whole, before the next: so the runner's would.
+ * and returns them by table (columns as they are named in SQL).
  */
-export async function projected<E extends Event>(db: Database, model: ReadModel, events: readonly (E & { minute?: number })[]): Promise<Rows> {
-  const log = recorded(events)
-  const results: Rows[] = []
+export async function projected<E extends Event>(
+  db: Database,
+  model: ReadModel,
+  events: readonly (E & { minute?: number })[],
+): Promise<Rows> {
+  const all = Math.max(1, events.length)
+  const first = await inBatches(db, model, events, [1])
   for (const [size, times] of [
-    [1, 1],
-    [log.length || 1, 1],
+    [all, 1],
     [3, 2],
     [1, 2],
-    [log.length || 1, 2],
+    [all, 2],
   ] as const) {
-    const schema = `${model.key}_test_${++scratch}`
-    await runDdl(db, model.ddl(schema, 'now'))
-    for (let start = 0; start < log.length; start += size) {
-      for (let time = 0; time < times; time++) {
-        await db.transaction(tx => model.projectInto(schema, log.slice(start, start + size) as unknown as Recorded<Event>[], tx).then(() => undefined))
-      }
-    }
-    results.push(await rowsOf(db, schema, model))
-    await db.run(sql.raw(`drop schema ${schema} cascade`))
+    expect(await inBatches(db, model, events, [size], [times])).toEqual(first)
   }
-  for (const result of results) expect(result).toEqual(results[0])
-  return results[0]!
+  return first
 }
