@@ -1,0 +1,200 @@
+import { AccountErased } from '../../domain/accounts/account.ts'
+import { type FeedEvent, feedEvents } from '../../domain/feed/fan-out.ts'
+import { PostDeleted, PostPublished } from '../../domain/posts/post.ts'
+import { Followed, Unfollowed } from '../../domain/relationships/relationship.ts'
+import type { EventOf, Recorded } from '../../kernel/events.ts'
+import type { PostId } from '../../kernel/ids.ts'
+import { lastOf, readModel, type Tables } from '../../kernel/projecting/model.ts'
+import { type Db, rows, sql } from '../../kernel/sql.ts'
+import { tables } from './tables.ts'
+
+type Grow = EventOf<typeof PostPublished | typeof Followed>
+type Shrink = EventOf<typeof PostDeleted | typeof Unfollowed | typeof AccountErased>
+type E = Grow | Shrink | FeedEvent
+type T = Tables<keyof typeof tables>
+
+/** How many posts stand ready for a viewer after a trimming. */
+export const entriesKept = 500
+
+/**
+ * Whether a post trims the feeds that it comes to. To look at every feed after every post would cost more than the fan-out itself, so one post in 64
+ * does, told by its id (random, or by a MAC): the log alone says which. In between a feed grows by 64 entries on average.
+ */
+export const trims = (postId: PostId): boolean => Number.parseInt(postId.slice(0, 2), 16) % 64 === 0
+
+/** Runs of events in which order does not matter to the rows. */
+const kinds = {
+  PostPublished: 'grow',
+  Followed: 'grow',
+  PostDeleted: 'shrink',
+  Unfollowed: 'shrink',
+  AccountErased: 'shrink',
+  FanOutStopped: 'turn',
+  FanOutResumed: 'turn',
+} as const satisfies Record<E['type'], string>
+
+/**
+ * Home feeds, fanned out as posts are written. The rows are those that one event after the other would give, whatever the batches:
+ * - within a run nothing but growth, or nothing but loss, happens, and only growth trims;
+ * - trimming keeps the newest 500 of what had come by then, and the newest 500 of a growing set are found from the newest 500 of its parts: of several
+ *   trimmings of one feed within a run only the last one shows, in the entries and in the floor.
+ */
+export const feedModel = readModel<E>()({
+  name: 'feed',
+  version: 1,
+  events: [PostPublished, PostDeleted, Followed, Unfollowed, AccountErased, ...feedEvents],
+  tables,
+  async project(batch, tx, t) {
+    let run: Recorded<E>[] = []
+    const write = async (): Promise<void> => {
+      const [first] = run
+      if (first === undefined) return
+      if (kinds[first.type] === 'grow') await grow(run as Recorded<Grow>[], tx, t)
+      else if (kinds[first.type] === 'shrink') await shrink(run as Recorded<Shrink>[], tx, t)
+      else await turn(run as Recorded<FeedEvent>[], tx, t)
+      run = []
+    }
+    for (const event of await unseen(batch, tx, t)) {
+      if (run.length > 0 && kinds[run[0]!.type] !== kinds[event.type]) await write()
+      run.push(event)
+    }
+    await write()
+  },
+})
+
+/** The events that are not in the rows yet. */
+async function unseen(batch: readonly Recorded<E>[], tx: Db, t: T): Promise<readonly Recorded<E>[]> {
+  const [row] = await tx.run<{ before: number | null }>(sql`
+    with before as (select position from ${t.head})
+    insert into ${t.head} as h (position) values (${batch.at(-1)!.position})
+    on conflict (single) do update set position = greatest(h.position, excluded.position)
+    returning (select position from before) as before`)
+  const before = row!.before ?? -1
+  return batch.filter(({ position }) => position > before)
+}
+
+async function grow(run: readonly Recorded<Grow>[], tx: Db, t: T): Promise<void> {
+  const published = run.flatMap(({ type, data, position }) => (type === 'PostPublished' ? [{ ...data, position }] : []))
+  const followed = run.flatMap(({ type, data, position }) => (type === 'Followed' ? [{ ...data, position }] : []))
+  if (published.length > 0) await publish(published, tx, t)
+  if (followed.length > 0) await follow(followed, tx, t)
+  if (published.length > 0) await fanOut(published, tx, t)
+  const trimming = published.filter(({ postId }) => trims(postId))
+  if (trimming.length + followed.length > 0) await trim(trimming, followed, tx, t)
+}
+
+type Published = { postId: string; authorId: string; position: number }
+type Follow = { followerId: string; followeeId: string; position: number }
+
+const postColumns = { position: 'bigint', postId: 'uuid', authorId: 'uuid' } as const
+const followColumns = { position: 'bigint', followerId: 'uuid', followeeId: 'uuid' } as const
+
+async function publish(published: readonly Published[], tx: Db, t: T): Promise<void> {
+  await tx.run(sql`
+    with said as (
+      select position, "postId" as post, "authorId" as author from ${rows('s', postColumns, published)}
+      where not exists (select from ${t.erased} e where e.account = s."authorId")),
+    themselves as (
+      insert into ${t.edges} (viewer, author, position, fan_in)
+      select author, author, min(position), exists (select from ${t.authors} a where a.author = said.author) from said group by author
+      on conflict (viewer, author) do nothing)
+    insert into ${t.posts} (position, post, author, fanned_out)
+    select position, post, author, not exists (select from ${t.authors} a where a.author = said.author and a.stopped) from said`)
+}
+
+/** Brings the author's newest posts: one more than are kept, so that where there are older ones the trimming sets a floor above them. */
+async function follow(followed: readonly Follow[], tx: Db, t: T): Promise<void> {
+  await tx.run(sql`
+    with come as (
+      insert into ${t.edges} (viewer, author, position, fan_in)
+      select "followerId", "followeeId", position, exists (select from ${t.authors} a where a.author = "followeeId")
+      from ${rows('s', followColumns, followed)}
+      where not exists (select from ${t.erased} e where e.account in (s."followerId", s."followeeId"))
+      on conflict (viewer, author) do nothing
+      returning viewer, author, position)
+    insert into ${t.entries} (viewer, position)
+    select c.viewer, p.position from come c left join ${t.floors} f on f.viewer = c.viewer
+    cross join lateral (
+      select p.position from ${t.posts} p
+      where p.author = c.author and p.fanned_out and p.position < c.position and p.position >= coalesce(f.position, 0)
+      order by p.position desc limit ${sql.lit(entriesKept + 1)}) p`)
+}
+
+async function fanOut(published: readonly Published[], tx: Db, t: T): Promise<void> {
+  await tx.run(sql`
+    insert into ${t.entries} (viewer, position)
+    select e.viewer, p.position from ${t.posts} p join ${t.edges} e on e.author = p.author and e.position <= p.position
+    where p.position = any(${published.map(({ position }) => position)}::bigint[]) and p.fanned_out`)
+}
+
+/** Leaves each feed that one of these posts came to, and each that follows someone new, the newest 500 of what had come by the last of them. */
+async function trim(trimming: readonly Published[], followed: readonly Follow[], tx: Db, t: T): Promise<void> {
+  await tx.run(sql`
+    with due as (
+      select viewer, max(position) as position from (
+        select e.viewer, p.position from ${t.posts} p join ${t.edges} e on e.author = p.author and e.position <= p.position
+        where p.position = any(${trimming.map(({ position }) => position)}::bigint[]) and p.fanned_out
+        union all
+        select "followerId", position from ${rows('s', followColumns, followed)}) as each
+      group by viewer),
+    floor as (
+      select due.viewer, oldest.position from due cross join lateral (
+        select e.position from ${t.entries} e where e.viewer = due.viewer and e.position <= due.position
+        order by e.position desc offset ${sql.lit(entriesKept - 1)} limit 1) oldest),
+    gone as (
+      delete from ${t.entries} e using floor where e.viewer = floor.viewer and e.position < floor.position
+      returning floor.viewer, floor.position)
+    insert into ${t.floors} (viewer, position) select distinct viewer, position from gone
+    on conflict (viewer) do update set position = excluded.position`)
+}
+
+/** Loss does not lower a floor: what comes up from beneath it is looked up by author. */
+async function shrink(run: readonly Recorded<Shrink>[], tx: Db, t: T): Promise<void> {
+  const deleted = run.flatMap(({ type, data }) => (type === 'PostDeleted' ? [data.postId] : []))
+  const unfollowed = run.flatMap(({ type, data, position }) => (type === 'Unfollowed' ? [{ ...data, position }] : []))
+  const erased = run.flatMap(({ type, data }) => (type === 'AccountErased' ? [data.accountId] : []))
+  if (deleted.length > 0) {
+    await tx.run(sql`
+      with gone as (delete from ${t.posts} where post = any(${deleted}::uuid[]) returning author, position)
+      delete from ${t.entries} e using gone join ${t.edges} on edges.author = gone.author
+      where e.viewer = edges.viewer and e.position = gone.position`)
+  }
+  if (unfollowed.length > 0) {
+    await tx.run(sql`
+      with gone as (
+        delete from ${t.edges} e using ${rows('s', followColumns, unfollowed)} where e.viewer = s."followerId" and e.author = s."followeeId"
+        returning e.viewer, e.author)
+      delete from ${t.entries} e using gone left join ${t.floors} f on f.viewer = gone.viewer
+        join ${t.posts} p on p.author = gone.author and p.position >= coalesce(f.position, 0)
+      where e.viewer = gone.viewer and e.position = p.position`)
+  }
+  if (erased.length > 0) await erase(erased, tx, t)
+}
+
+async function erase(erased: readonly string[], tx: Db, t: T): Promise<void> {
+  const ids = sql`${sql.val(erased)}::uuid[]`
+  await tx.run(sql`
+    delete from ${t.entries} e using ${t.edges} d join ${t.posts} p on p.author = d.author
+    where d.author = any(${ids}) and e.viewer = d.viewer and e.position = p.position`)
+  await tx.run(sql`
+    with noted as (insert into ${t.erased} (account) select unnest(${ids}) on conflict (account) do nothing),
+    edges as (delete from ${t.edges} where viewer = any(${ids}) or author = any(${ids})),
+    posts as (delete from ${t.posts} where author = any(${ids})),
+    authors as (delete from ${t.authors} where author = any(${ids})),
+    floors as (delete from ${t.floors} where viewer = any(${ids}))
+    delete from ${t.entries} where viewer = any(${ids})`)
+}
+
+/** What was fanned out stays so, and what was not is looked up ever after: neither turn moves an entry. */
+async function turn(run: readonly Recorded<FeedEvent>[], tx: Db, t: T): Promise<void> {
+  const last = lastOf(run, ({ data }) => data.authorId).map(({ type, data }) => ({
+    author: data.authorId,
+    stopped: type === 'FanOutStopped',
+  }))
+  const ever = run.flatMap(({ type, data }) => (type === 'FanOutStopped' ? [data.authorId] : []))
+  await tx.run(sql`
+    insert into ${t.authors} (author, stopped) select author, stopped from ${rows('s', { author: 'uuid', stopped: 'boolean' }, last)}
+    where not exists (select from ${t.erased} e where e.account = s.author)
+    on conflict (author) do update set stopped = excluded.stopped`)
+  await tx.run(sql`update ${t.edges} set fan_in = true where author = any(${ever}::uuid[]) and not fan_in`)
+}

@@ -1,0 +1,245 @@
+import { AccountErased } from '../../domain/accounts/account.ts'
+import { CommentDeleted } from '../../domain/comments/comment.ts'
+import { Unliked } from '../../domain/likes/like.ts'
+import {
+  type NotifyingEvent,
+  notificationIds,
+  notificationsOf,
+  notifyingEvents,
+  type Told,
+} from '../../domain/notifications/notifications.ts'
+import { NotificationsSeen } from '../../domain/notifications/seen.ts'
+import { PostDeleted } from '../../domain/posts/post.ts'
+import { FollowRequestEnded, Unfollowed } from '../../domain/relationships/relationship.ts'
+import type { EventOf, Recorded } from '../../kernel/events.ts'
+import { readModel, type Tables } from '../../kernel/projecting/model.ts'
+import { type Db, rows, sql } from '../../kernel/sql.ts'
+import { tables } from './tables.ts'
+
+type E =
+  | NotifyingEvent
+  | EventOf<
+      | typeof Unliked
+      | typeof Unfollowed
+      | typeof FollowRequestEnded
+      | typeof PostDeleted
+      | typeof CommentDeleted
+      | typeof AccountErased
+      | typeof NotificationsSeen
+    >
+type T = Tables<keyof typeof tables>
+
+/** One step of an event. Steps of one kind that follow each other are written together. */
+type Step =
+  | ({ kind: 'act'; active: boolean; position: number; at: string; parentId: string | null } & Told)
+  | { kind: 'reply'; reply: string; parent: string }
+  | { kind: 'unfollow'; followerId: string; followeeId: string }
+  | { kind: 'drop'; id: string }
+  | { kind: 'forget'; id: string }
+  | { kind: 'see'; account: string; position: number }
+
+type Steps<Kind extends Step['kind']> = readonly Extract<Step, { kind: Kind }>[]
+
+/** What each account is told of others' acts: by ids alone, no word of anybody. */
+export const notificationsModel = readModel<E>()({
+  name: 'notifications',
+  version: 1,
+  events: [
+    ...notifyingEvents,
+    Unliked,
+    Unfollowed,
+    FollowRequestEnded,
+    PostDeleted,
+    CommentDeleted,
+    AccountErased,
+    NotificationsSeen,
+  ],
+  tables,
+  async project(batch, tx, t) {
+    let run: Step[] = []
+    for (const step of (await unseen(batch, tx, t)).flatMap(stepsOf)) {
+      if (run.length > 0 && run[0]!.kind !== step.kind) {
+        await write(run, tx, t)
+        run = []
+      }
+      run.push(step)
+    }
+    await write(run, tx, t)
+  },
+})
+
+/** The events that are not in the rows yet. */
+async function unseen(batch: readonly Recorded<E>[], tx: Db, t: T): Promise<readonly Recorded<E>[]> {
+  const [row] = await tx.run<{ before: number | null }>(sql`
+    with before as (select position from ${t.head})
+    insert into ${t.head} as h (position) values (${batch.at(-1)!.position})
+    on conflict (single) do update set position = greatest(h.position, excluded.position)
+    returning (select position from before) as before`)
+  const before = row!.before ?? -1
+  return batch.filter(({ position }) => position > before)
+}
+
+function stepsOf(event: Recorded<E>): Step[] {
+  const { position, at } = event
+  switch (event.type) {
+    case 'Unliked': {
+      const { actorId, subject, postId, authorId } = event.data
+      const told = {
+        notificationId: notificationIds.likes(subject.id),
+        accountId: authorId,
+        type: 'like',
+        actorId,
+        postId,
+      } as const
+      const commentId = subject.kind === 'comment' ? subject.id : null
+      return [{ kind: 'act', active: false, position, at, parentId: null, commentId, ...told }]
+    }
+    case 'Unfollowed': {
+      const { followerId, followeeId } = event.data
+      return [
+        { kind: 'unfollow', followerId, followeeId },
+        { kind: 'drop', id: notificationIds.accepted(followerId, followeeId) },
+      ]
+    }
+    case 'FollowRequestEnded':
+      return [{ kind: 'drop', id: notificationIds.request(event.data.followerId, event.data.followeeId) }]
+    case 'PostDeleted':
+      return [{ kind: 'forget', id: event.data.postId }]
+    case 'CommentDeleted':
+      return [{ kind: 'forget', id: event.data.commentId }]
+    case 'AccountErased':
+      return [{ kind: 'forget', id: event.data.accountId }]
+    case 'NotificationsSeen':
+      return [{ kind: 'see', account: event.data.accountId, position: event.data.upTo }]
+    default: {
+      const parentId = event.type === 'CommentAdded' ? event.data.parentId : null
+      const acts = notificationsOf(event).map(told => ({ kind: 'act', active: true, position, at, parentId, ...told }) as const)
+      if (event.type === 'CommentAdded' && parentId !== null)
+        return [{ kind: 'reply', reply: event.data.commentId, parent: parentId }, ...acts]
+      if (event.type !== 'Followed' || !event.data.accepted) return acts
+      return [{ kind: 'drop', id: notificationIds.request(event.data.followerId, event.data.followeeId) }, ...acts]
+    }
+  }
+}
+
+async function write(run: readonly Step[], tx: Db, t: T): Promise<void> {
+  switch (run[0]?.kind) {
+    case 'act':
+      return act(run as Steps<'act'>, tx, t)
+    case 'reply':
+      return reply(run as Steps<'reply'>, tx, t)
+    case 'unfollow':
+      return unfollow(run as Steps<'unfollow'>, tx, t)
+    case 'drop':
+      return drop(run as Steps<'drop'>, tx, t)
+    case 'forget':
+      return forget(run as Steps<'forget'>, tx, t)
+    case 'see':
+      return see(run as Steps<'see'>, tx, t)
+    case undefined:
+      return
+  }
+}
+
+const actColumns = {
+  notificationId: 'uuid',
+  accountId: 'uuid',
+  type: 'text',
+  postId: 'uuid',
+  commentId: 'uuid',
+  parentId: 'uuid',
+  actorId: 'uuid',
+  position: 'bigint',
+  at: 'timestamptz',
+  active: 'boolean',
+  told: 'boolean',
+} as const
+
+/** Each act's first telling and last word. An act that is there already moves the count alone, not the notification's place. */
+async function act(run: Steps<'act'>, tx: Db, t: T): Promise<void> {
+  const acts = new Map<string, Steps<'act'>[number] & { told: boolean }>()
+  for (const step of run) {
+    const key = `${step.notificationId} ${step.actorId}`
+    const before = acts.get(key)
+    acts.set(key, before?.told ? { ...before, active: step.active } : { ...step, told: step.active })
+  }
+  await tx.run(sql`
+    with said as (
+      select * from ${rows('s', actColumns, [...acts.values()])}
+      where not exists (select from ${t.gone} g where g.id in (s."postId", s."commentId", s."parentId", s."actorId", s."accountId"))),
+    before as (
+      select a.notification, a.actor, a.active from ${t.acts} a join said on a.notification = said."notificationId" and a.actor = said."actorId"),
+    acting as (
+      select said.*, before.actor is null as fresh, said.active::int - coalesce(before.active, false)::int as by
+      from said left join before on before.notification = said."notificationId" and before.actor = said."actorId"
+      where said.told or before.actor is not null),
+    acts as (
+      insert into ${t.acts} as a (notification, actor, account, position, active)
+      select "notificationId", "actorId", "accountId", position, active from acting
+      on conflict (notification, actor) do update set active = excluded.active where a.active <> excluded.active)
+    insert into ${t.notifications} as n (id, account, type, post, comment, count, first, position, at)
+    select "notificationId", "accountId", type, "postId", "commentId", sum(by),
+      coalesce(min(position) filter (where fresh), 0), coalesce(max(position) filter (where fresh), 0),
+      coalesce((array_agg(at order by position desc) filter (where fresh))[1], '-infinity')
+    from acting group by "notificationId", "accountId", type, "postId", "commentId"
+    on conflict (id) do update set
+      count = n.count + excluded.count,
+      position = greatest(n.position, excluded.position),
+      at = case when excluded.position > n.position then excluded.at else n.at end`)
+}
+
+/** A reply under a comment that is gone is gone too. */
+async function reply(run: Steps<'reply'>, tx: Db, t: T): Promise<void> {
+  await tx.run(sql`
+    with said as (
+      select s.*, exists (select from ${t.gone} g where g.id = s.parent) as late from ${rows('s', { reply: 'uuid', parent: 'uuid' }, run)}),
+    late as (insert into ${t.gone} (id) select reply from said where late on conflict (id) do nothing)
+    insert into ${t.replies} (reply, parent) select reply, parent from said where not late on conflict (reply) do nothing`)
+}
+
+/** On whichever day the follow was told. */
+async function unfollow(run: Steps<'unfollow'>, tx: Db, t: T): Promise<void> {
+  await tx.run(sql`
+    with went as (
+      update ${t.acts} a set active = false
+      from ${rows('s', { followerId: 'uuid', followeeId: 'uuid' }, run)} join ${t.notifications} n on n.account = s."followeeId" and n.type = 'follow'
+      where a.actor = s."followerId" and a.account = s."followeeId" and a.notification = n.id and a.active
+      returning a.notification)
+    update ${t.notifications} n set count = n.count - w.by
+    from (select notification, count(*)::int as by from went group by notification) w where n.id = w.notification`)
+}
+
+async function drop(run: Steps<'drop'>, tx: Db, t: T): Promise<void> {
+  await tx.run(sql`
+    with gone as (delete from ${t.notifications} where id = any(${run.map(({ id }) => id)}::uuid[]) returning id)
+    delete from ${t.acts} a using gone where a.notification = gone.id`)
+}
+
+/** Posts and comments with all that is told of them, accounts with all that they are told and did. */
+async function forget(run: Steps<'forget'>, tx: Db, t: T): Promise<void> {
+  const [{ ids } = { ids: [] }] = await tx.run<{ ids: string[] }>(sql`
+    with said as (select unnest(${run.map(({ id }) => id)}::uuid[]) as id),
+    replies as (delete from ${t.replies} r using said where r.parent = said.id or r.reply = said.id returning r.reply),
+    noted as (
+      insert into ${t.gone} (id) select id from said union select reply from replies
+      on conflict (id) do nothing returning id)
+    select coalesce(array_agg(id), '{}') as ids from noted`)
+  const gone = sql`${sql.val(ids)}::uuid[]`
+  await tx.run(sql`
+    with gone as (
+      delete from ${t.notifications} where account = any(${gone}) or post = any(${gone}) or comment = any(${gone}) returning id),
+    seen as (delete from ${t.seen} where account = any(${gone}))
+    delete from ${t.acts} a using gone where a.notification = gone.id`)
+  await tx.run(sql`
+    with went as (delete from ${t.acts} where actor = any(${gone}) returning notification, active)
+    update ${t.notifications} n set count = n.count - w.by
+    from (select notification, (count(*) filter (where active))::int as by from went group by notification) w where n.id = w.notification`)
+}
+
+async function see(run: Steps<'see'>, tx: Db, t: T): Promise<void> {
+  await tx.run(sql`
+    insert into ${t.seen} as v (account, position)
+    select account, max(position) from ${rows('s', { account: 'uuid', position: 'bigint' }, run)}
+    where not exists (select from ${t.gone} g where g.id = s.account) group by account
+    on conflict (account) do update set position = greatest(v.position, excluded.position)`)
+}
