@@ -74,19 +74,17 @@ async function erase(ids: readonly AccountId[], tx: Db, t: T): Promise<void> {
 
 /** Moves the counts by follows that came (step 1) and went (-1). An account without any has no row. */
 async function count(after: RawBuilder<unknown>, steps: RawBuilder<unknown>, tx: Db, t: T): Promise<void> {
-  const touched = await tx.run<{ account: AccountId }>(sql`
+  await tx.run(sql`
     ${after},
     steps as (${steps}),
     sums as (
       select account, sum(followers)::int as followers, sum(following)::int as following
       from (select followee as account, step as followers, 0 as following from steps union all select follower, 0, step from steps) as each
       group by account)
-    insert into ${t.counts} as c (account, followers, following) select account, followers, following from sums
-    on conflict (account) do update set followers = c.followers + excluded.followers, following = c.following + excluded.following
-    returning account`)
-  if (touched.length === 0) return
-  const accounts = touched.map(({ account }) => account)
-  await tx.run(sql`delete from ${t.counts} where account = any(${accounts}::uuid[]) and followers = 0 and following = 0`)
+    merge into ${t.counts} c using sums s on c.account = s.account
+    when matched and c.followers + s.followers = 0 and c.following + s.following = 0 then delete
+    when matched then update set followers = c.followers + s.followers, following = c.following + s.following
+    when not matched then insert (account, followers, following) values (s.account, s.followers, s.following)`)
 }
 
 /** The last word on each edge. A row that was there is a new one where it went and came again within the batch. */

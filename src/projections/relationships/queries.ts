@@ -1,0 +1,117 @@
+import type { AccountType } from '../../domain/accounts/account.ts'
+import type { Audience, WhoComments } from '../../domain/posts/content.ts'
+import type { AccountId, MediaId, PostId } from '../../kernel/ids.ts'
+import { query, type RawBuilder, sql } from '../../kernel/sql.ts'
+import { accountsModel } from '../accounts/project.ts'
+import { postsModel } from '../posts/project.ts'
+import { relationshipsModel } from './project.ts'
+
+const { accounts } = accountsModel.t
+const { posts, counts: postCounts } = postsModel.t
+const { follows, requests, blocks, close_friends: closeFriends, counts } = relationshipsModel.t
+
+/** How a viewer stands to an account; all false where nobody is signed in. */
+export type RelationRow = {
+  follows: boolean
+  followsYou: boolean
+  requested: boolean
+  blocks: boolean
+  blockedBy: boolean
+  /** The viewer counts them among their close friends. */
+  closeFriend: boolean
+  /** They count the viewer among theirs. */
+  closeFriendOf: boolean
+}
+
+type Viewer = { viewerId: AccountId | null }
+
+const relation = ({ viewerId }: { readonly viewerId: RawBuilder<AccountId | null> }, account: RawBuilder<unknown>) => {
+  const me = sql`${viewerId}::uuid`
+  return sql`
+    exists (select from ${follows} where follower = ${me} and followee = ${account}) as follows,
+    exists (select from ${follows} where follower = ${account} and followee = ${me}) as "followsYou",
+    exists (select from ${requests} where follower = ${me} and followee = ${account}) as requested,
+    exists (select from ${blocks} where blocker = ${me} and blocked = ${account}) as blocks,
+    exists (select from ${blocks} where blocker = ${account} and blocked = ${me}) as "blockedBy",
+    exists (select from ${closeFriends} where owner = ${me} and friend = ${account}) as "closeFriend",
+    exists (select from ${closeFriends} where owner = ${account} and friend = ${me}) as "closeFriendOf"`
+}
+
+const author = sql`a.id, a.username, a.display_name as "displayName", a.avatar_media_id as "avatarMediaId", a.type`
+
+export type AuthorRow = RelationRow & {
+  id: AccountId
+  username: string
+  displayName: string | null
+  avatarMediaId: MediaId | null
+  type: AccountType
+}
+
+/** Accounts are named by their ids, or one by its username. */
+type Named = { ids: readonly AccountId[]; username: string | null }
+
+const named = (p: { readonly [Name in keyof Named]: RawBuilder<Named[Name]> }) =>
+  sql`(a.id = any(${p.ids}::uuid[]) or a.username = ${p.username})`
+
+/** Accounts, and how the viewer stands to them. */
+export const authorRows = query<Viewer & Named, AuthorRow>(
+  p => sql`select ${author}, ${relation(p, sql`a.id`)} from ${accounts} a where ${named(p)}`,
+)
+
+export type PostAuthorRow = AuthorRow & {
+  postId: PostId
+  audience: Audience['kind']
+  audienceAccountIds: AccountId[]
+  comments: WhoComments
+}
+
+/** A post's author and audience, and how the viewer stands to the author. */
+export const postAuthorRow = query<Viewer & { postId: PostId }, PostAuthorRow>(
+  p => sql`
+    select p.id as "postId", p.audience, p.audience_accounts as "audienceAccountIds", p.comments, ${author}, ${relation(p, sql`a.id`)}
+    from ${posts} p join ${accounts} a on a.id = p.author where p.id = ${p.postId}::uuid`,
+)
+
+export type ProfileRow = AuthorRow & {
+  bio: string | null
+  website: string | null
+  revision: number
+  posts: number
+  followers: number
+  following: number
+}
+
+/** Whole profiles with their counts. */
+export const profileRows = query<Viewer & Named, ProfileRow>(
+  p => sql`
+    select ${author}, a.bio, a.website, a.revision, coalesce(p.posts, 0) as posts, coalesce(c.followers, 0) as followers,
+      coalesce(c.following, 0) as following, ${relation(p, sql`a.id`)}
+    from ${accounts} a left join ${counts} c on c.account = a.id left join ${postCounts} p on p.author = a.id
+    where ${named(p)}`,
+)
+
+/** One row of a list of accounts: who, and the position of the event that put them there. */
+export type EdgeRow = { id: AccountId; position: number }
+
+type Page = { account: AccountId; after: number; n: number }
+
+const edges = (table: RawBuilder<unknown>, of: string, who: string) =>
+  query<Page, EdgeRow>(
+    p => sql`
+      select ${sql.id(who)} as id, position from ${table}
+      where ${sql.id(of)} = ${p.account}::uuid and position < ${p.after}::bigint order by position desc limit ${p.n}`,
+  )
+
+/** Lists of accounts, newest first, behind a position. */
+export const followerEdges = edges(follows, 'followee', 'follower')
+export const followingEdges = edges(follows, 'follower', 'followee')
+export const requestEdges = edges(requests, 'followee', 'follower')
+export const blockEdges = edges(blocks, 'blocker', 'blocked')
+export const closeFriendEdges = edges(closeFriends, 'owner', 'friend')
+
+/** The account's followers whom the viewer follows. */
+export const mutualEdges = query<Page & { viewerId: AccountId }, EdgeRow>(
+  p => sql`
+    select f.follower as id, f.position from ${follows} f join ${follows} mine on mine.follower = ${p.viewerId}::uuid and mine.followee = f.follower
+    where f.followee = ${p.account}::uuid and f.position < ${p.after}::bigint order by f.position desc limit ${p.n}`,
+)

@@ -1,0 +1,144 @@
+import type { Audience, WhoComments } from '../domain/posts/content.ts'
+import { type AccountId, isId, type MediaId, type PostId } from '../kernel/ids.ts'
+import { notFound } from '../kernel/problem.ts'
+import { accountsModel } from '../projections/accounts/project.ts'
+import { postsModel } from '../projections/posts/project.ts'
+import { relationshipsModel } from '../projections/relationships/project.ts'
+import { type AuthorRow, authorRows, postAuthorRow, type RelationRow } from '../projections/relationships/queries.ts'
+import { sessionsModel } from '../projections/sessions/project.ts'
+import type { Reading, ViewerId } from './context.ts'
+
+/**
+ * Who sees what: the only place that decides it, for all readers, at the time of reading. What is not there for a viewer (never was, erased,
+ * of somebody who blocks them) is told by absence, never by an answer of its own.
+ */
+
+/** What the rules read. A command that takes a right away is acknowledged once all of these have it: `settled(position, ruleModels)`. */
+export const ruleModels = [accountsModel, relationshipsModel, postsModel, sessionsModel] as const
+
+/** How the viewer stands to an account. */
+export type Relation = Readonly<RelationRow>
+
+/** An account with what the rules need to know of it, and what every mention of it shows. */
+export type Author = {
+  readonly id: AccountId
+  readonly username: string
+  readonly displayName: string | null
+  readonly avatarMediaId: MediaId | null
+  readonly isPrivate: boolean
+  readonly relation: Relation
+}
+
+/** Whether the account exists for the viewer: one that blocks them does not. Whom the viewer blocks stays known, without content. */
+export const knowable = (relation: Relation): boolean => !relation.blockedBy
+
+/** Whether the viewer may see what the account posts, and whom it follows: a private one shows it to followers alone, a block hides it both ways. */
+export function maySeeContent(viewerId: ViewerId, author: Pick<Author, 'id' | 'isPrivate'>, relation: Relation): boolean {
+  if (viewerId === author.id) return true
+  if (relation.blocks || relation.blockedBy) return false
+  return !author.isPrivate || relation.follows
+}
+
+/** Whom a post is for, in the form that the model keeps it. */
+export type PostAudience = { readonly audience: Audience['kind']; readonly audienceAccountIds: readonly AccountId[] }
+
+/** Whether the viewer may see the post: a private account narrows every audience to its followers. */
+export function maySeePost(
+  viewerId: ViewerId,
+  post: PostAudience,
+  author: Pick<Author, 'id' | 'isPrivate'>,
+  relation: Relation,
+): boolean {
+  if (viewerId === author.id) return true
+  if (!maySeeContent(viewerId, author, relation)) return false
+  switch (post.audience) {
+    case 'public':
+      return true
+    case 'followers':
+      return relation.follows
+    case 'close_friends':
+      return relation.closeFriendOf
+    case 'accounts':
+      return viewerId !== null && post.audienceAccountIds.includes(viewerId)
+  }
+}
+
+const authorOf = (row: AuthorRow): Author => ({
+  id: row.id,
+  username: row.username,
+  displayName: row.displayName,
+  avatarMediaId: row.avatarMediaId,
+  isPrivate: row.type === 'private',
+  relation: relationOf(row),
+})
+
+/** The relation alone, of a row that holds more. */
+export const relationOf = ({
+  follows,
+  followsYou,
+  requested,
+  blocks,
+  blockedBy,
+  closeFriend,
+  closeFriendOf,
+}: RelationRow): Relation => ({
+  follows,
+  followsYou,
+  requested,
+  blocks,
+  blockedBy,
+  closeFriend,
+  closeFriendOf,
+})
+
+/** Accounts with the viewer's relation to each, in one statement; those that do not exist are absent, those that block the viewer are not. */
+export async function authorFacts(
+  { db }: Reading,
+  viewerId: ViewerId,
+  ids: Iterable<AccountId>,
+): Promise<ReadonlyMap<AccountId, Author>> {
+  const wanted = [...new Set(ids)]
+  if (wanted.length === 0) return new Map()
+  return new Map((await authorRows(db, { viewerId, ids: wanted, username: null })).map(row => [row.id, authorOf(row)]))
+}
+
+/** How the viewer stands to each of the accounts that exist. */
+export async function relationsOf(
+  reading: Reading,
+  viewerId: ViewerId,
+  ids: Iterable<AccountId>,
+): Promise<Map<AccountId, Relation>> {
+  return new Map([...(await authorFacts(reading, viewerId, ids))].map(([id, { relation }]) => [id, relation]))
+}
+
+/** An id or a username, whichever the text is, in the form that the queries take. */
+export const naming = (ref: string): { ids: readonly AccountId[]; username: string | null } =>
+  isId(ref) ? { ids: [ref], username: null } : { ids: [], username: ref.toLowerCase() }
+
+/**
+ * The account by its id or username.
+ * @throws Problem not_found where it does not exist for the viewer
+ */
+export async function mustKnowAccount({ db }: Reading, viewerId: ViewerId, ref: string): Promise<Author> {
+  const [row] = await authorRows(db, { viewerId, ...naming(ref) })
+  if (row === undefined || !knowable(row)) throw notFound('account')
+  return authorOf(row)
+}
+
+/** A post that the viewer may see: whose it is, and who may comment on it. */
+export type SeenPost = {
+  readonly postId: PostId
+  readonly authorId: AccountId
+  readonly comments: WhoComments
+  readonly isPrivate: boolean
+  readonly relation: Relation
+}
+
+/** @throws Problem not_found where the viewer may not see the post */
+export async function mustSeePost({ db }: Reading, viewerId: ViewerId, postId: PostId): Promise<SeenPost> {
+  const [row] = await postAuthorRow(db, { viewerId, postId })
+  if (row === undefined) throw notFound('post')
+  const { id, isPrivate, relation } = authorOf(row)
+  if (!maySeePost(viewerId, row, { id, isPrivate }, relation)) throw notFound('post')
+  return { postId: row.postId, authorId: id, comments: row.comments, isPrivate, relation }
+}
