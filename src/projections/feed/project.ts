@@ -4,6 +4,7 @@ import { PostDeleted, PostPublished } from '../../domain/posts/post.ts'
 import { Followed, Unfollowed } from '../../domain/relationships/relationship.ts'
 import type { EventOf, Recorded } from '../../kernel/events.ts'
 import type { PostId } from '../../kernel/ids.ts'
+import { unseen } from '../../kernel/projecting/head.ts'
 import { lastOf, readModel, type Tables } from '../../kernel/projecting/model.ts'
 import { type Db, rows, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
@@ -54,24 +55,13 @@ export const feedModel = readModel<E>()({
       else await turn(run as Recorded<FeedEvent>[], tx, t)
       run = []
     }
-    for (const event of await unseen(batch, tx, t)) {
+    for (const event of await unseen(batch, tx, t.head)) {
       if (run.length > 0 && kinds[run[0]!.type] !== kinds[event.type]) await write()
       run.push(event)
     }
     await write()
   },
 })
-
-/** The events that are not in the rows yet. */
-async function unseen(batch: readonly Recorded<E>[], tx: Db, t: T): Promise<readonly Recorded<E>[]> {
-  const [row] = await tx.run<{ before: number | null }>(sql`
-    with before as (select position from ${t.head})
-    insert into ${t.head} as h (position) values (${batch.at(-1)!.position})
-    on conflict (single) do update set position = greatest(h.position, excluded.position)
-    returning (select position from before) as before`)
-  const before = row!.before ?? -1
-  return batch.filter(({ position }) => position > before)
-}
 
 async function grow(run: readonly Recorded<Grow>[], tx: Db, t: T): Promise<void> {
   const published = run.flatMap(({ type, data, position }) => (type === 'PostPublished' ? [{ ...data, position }] : []))

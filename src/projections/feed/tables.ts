@@ -1,3 +1,4 @@
+import { head } from '../../kernel/projecting/head.ts'
 import type { Table } from '../../kernel/projecting/model.ts'
 
 /**
@@ -5,8 +6,7 @@ import type { Table } from '../../kernel/projecting/model.ts'
  * fanned-out post from the viewer's floor on (without a row: all of them); older ones, and those that were never fanned out, are looked up by author.
  */
 export const tables = {
-  /** How far the log is in these rows: what comes again changes nothing. */
-  head: { columns: 'single boolean primary key default true check (single), position bigint not null' },
+  head,
   /** `fan_in`: the author has, or may have, posts that were not fanned out. Unique, so that it is there while a rebuild fills. */
   edges: {
     columns: `

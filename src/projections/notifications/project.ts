@@ -12,6 +12,7 @@ import { NotificationsSeen } from '../../domain/notifications/seen.ts'
 import { PostDeleted } from '../../domain/posts/post.ts'
 import { FollowRequestEnded, Unfollowed } from '../../domain/relationships/relationship.ts'
 import type { EventOf, Recorded } from '../../kernel/events.ts'
+import { unseen } from '../../kernel/projecting/head.ts'
 import { readModel, type Tables } from '../../kernel/projecting/model.ts'
 import { type Db, rows, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
@@ -57,7 +58,7 @@ export const notificationsModel = readModel<E>()({
   tables,
   async project(batch, tx, t) {
     let run: Step[] = []
-    for (const step of (await unseen(batch, tx, t)).flatMap(stepsOf)) {
+    for (const step of (await unseen(batch, tx, t.head)).flatMap(stepsOf)) {
       if (run.length > 0 && run[0]!.kind !== step.kind) {
         await write(run, tx, t)
         run = []
@@ -67,17 +68,6 @@ export const notificationsModel = readModel<E>()({
     await write(run, tx, t)
   },
 })
-
-/** The events that are not in the rows yet. */
-async function unseen(batch: readonly Recorded<E>[], tx: Db, t: T): Promise<readonly Recorded<E>[]> {
-  const [row] = await tx.run<{ before: number | null }>(sql`
-    with before as (select position from ${t.head})
-    insert into ${t.head} as h (position) values (${batch.at(-1)!.position})
-    on conflict (single) do update set position = greatest(h.position, excluded.position)
-    returning (select position from before) as before`)
-  const before = row!.before ?? -1
-  return batch.filter(({ position }) => position > before)
-}
 
 function stepsOf(event: Recorded<E>): Step[] {
   const { position, at } = event

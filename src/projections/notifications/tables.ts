@@ -1,3 +1,4 @@
+import { head } from '../../kernel/projecting/head.ts'
 import type { Table } from '../../kernel/projecting/model.ts'
 
 /**
@@ -5,8 +6,7 @@ import type { Table } from '../../kernel/projecting/model.ts'
  * serve to find rows are unique constraints where a rebuild needs them while it fills.
  */
 export const tables = {
-  /** How far the log is in these rows: what comes again changes nothing. */
-  head: { columns: 'single boolean primary key default true check (single), position bigint not null' },
+  head,
   /** `count`: of active acts. `first`: the position of the first act; `position` and `at`: of the last one that was told. */
   notifications: {
     columns: `

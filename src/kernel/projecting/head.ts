@@ -1,0 +1,25 @@
+import type { Event, Recorded } from '../events.ts'
+import { type Db, type RawBuilder, sql } from '../sql.ts'
+import type { Table } from './model.ts'
+
+/** A model's table of one row: how far the log is in its rows, for models whose rows cannot tell by themselves that an event came before. */
+export const head = {
+  columns: 'single boolean primary key default true check (single), position bigint not null',
+} as const satisfies Table
+
+/** The events of a batch that are not in the rows yet; from now on they are. */
+export async function unseen<E extends Event>(
+  batch: readonly Recorded<E>[],
+  tx: Db,
+  table: RawBuilder<unknown>,
+): Promise<readonly Recorded<E>[]> {
+  const last = batch.at(-1)
+  if (last === undefined) return []
+  const [row] = await tx.run<{ before: number | null }>(sql`
+    with before as (select position from ${table})
+    insert into ${table} as h (position) values (${last.position})
+    on conflict (single) do update set position = greatest(h.position, excluded.position)
+    returning (select position from before) as before`)
+  const before = row?.before ?? -1
+  return batch.filter(({ position }) => position > before)
+}
