@@ -86,7 +86,8 @@ function sealData(type: EventType, data: object, keys: ReadonlyMap<string, Buffe
   return { ...open, [sealedField]: Object.fromEntries(blobs) }
 }
 
-const blobsOf = (data: object): Record<string, string> => (data as Record<string, Record<string, string> | undefined>)[sealedField] ?? {}
+const blobsOf = (data: object): Record<string, string> =>
+  (data as Record<string, Record<string, string> | undefined>)[sealedField] ?? {}
 
 function openData(event: LoggedEvent, keys: ReadonlyMap<string, Buffer>): Record<string, unknown> {
   const { [sealedField]: _, ...data } = event.data as Record<string, unknown>
@@ -123,6 +124,8 @@ function encrypt(key: Buffer, text: string, id: string): string {
 
 function decrypt(key: Buffer, blob: string, id: string): string {
   const bytes = Buffer.from(blob, 'base64')
-  const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, 12)).setAAD(Buffer.from(id)).setAuthTag(bytes.subarray(12, 28))
+  const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, 12))
+    .setAAD(Buffer.from(id))
+    .setAuthTag(bytes.subarray(12, 28))
   return Buffer.concat([decipher.update(bytes.subarray(28)), decipher.final()]).toString('utf8')
 }

@@ -1,7 +1,7 @@
 import type { Bus } from './ports/bus.ts'
-import { positionsSubject } from './projecting/runner.ts'
 import { Problem, refuse } from './problem.ts'
-import { mac, sameBytes, type Secrets } from './secrets.ts'
+import { positionsSubject } from './projecting/runner.ts'
+import { mac, type Secrets, sameBytes } from './secrets.ts'
 import { type Database, query, sql } from './sql.ts'
 
 const positionsQuery = query<Record<never, never>, { key: string; position: number }>(
@@ -58,7 +58,9 @@ export class Positions {
         this.#waiting.delete(waiter)
         const behind = keys.filter(key => (this.#known.get(key) ?? 0) < position)
         reject(
-          new Problem('read_model_behind', `Not yet as new as asked: ${behind.join(', ')}. Try again.`, { headers: { 'Retry-After': '1' } }),
+          new Problem('read_model_behind', `Not yet as new as asked: ${behind.join(', ')}. Try again.`, {
+            headers: { 'Retry-After': '1' },
+          }),
         )
       }, timeout)
       this.#waiting.add(waiter)
@@ -117,7 +119,8 @@ export class Tokens {
     if (!this.#secrets.accepted('tokens').some(key => sameBytes(mac(key, text, 12), given))) {
       return refuse('consistency_token_invalid', 'This Consistency-Token was not issued by this deployment.')
     }
-    if (epoch !== this.#epoch) return refuse('consistency_token_expired', 'This Consistency-Token is from before a restore: drop it.')
+    if (epoch !== this.#epoch)
+      return refuse('consistency_token_expired', 'This Consistency-Token is from before a restore: drop it.')
     return Number.parseInt(position, 36)
   }
 }

@@ -4,7 +4,7 @@ import type { Codec } from './codec.ts'
 import type { Decider } from './decider.ts'
 import type { Event } from './events.ts'
 import { type Clock, iso } from './ports/clock.ts'
-import { EventTooLarge, type EventStore, noStream, WrongRevision } from './ports/event-store.ts'
+import { type EventStore, EventTooLarge, noStream, WrongRevision } from './ports/event-store.ts'
 import { KeyDestroyed } from './ports/key-store.ts'
 import { notFound, Problem, refuse, unavailable } from './problem.ts'
 
@@ -41,7 +41,12 @@ export type Execute = <State, Command, E extends Event>(
   options?: Options,
 ) => Promise<Outcome<State, E>>
 
-type Entry = { readonly state: unknown; readonly revision: number; readonly position: number; readonly request: string | undefined }
+type Entry = {
+  readonly state: unknown
+  readonly revision: number
+  readonly position: number
+  readonly request: string | undefined
+}
 
 const maxAttempts = 20
 

@@ -10,7 +10,9 @@ export type Migration = { readonly name: string; readonly ddl: string }
 export async function migrate(db: Database, migrations: readonly Migration[], models: readonly ReadModel[]): Promise<string[]> {
   return db.transaction(async tx => {
     await tx.run(sql`select pg_advisory_xact_lock(hashtext('darkroom.migrate'))`)
-    await tx.run(sql`create table if not exists public.darkroom_migrations (name text primary key, at timestamptz not null default now())`)
+    await tx.run(
+      sql`create table if not exists public.darkroom_migrations (name text primary key, at timestamptz not null default now())`,
+    )
     const done: string[] = []
     for (const { name, ddl } of migrations) {
       const [before] = await tx.run(sql`select name from public.darkroom_migrations where name = ${name}`)

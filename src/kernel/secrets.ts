@@ -1,7 +1,18 @@
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
 
 /** What the one SECRET is used for; each use has a key of its own. */
-export type SecretUse = 'names' | 'emails' | 'idempotency' | 'master' | 'tokens' | 'cursors' | 'pictures' | 'access' | 'refresh' | 'receipts' | 'guesses'
+export type SecretUse =
+  | 'names'
+  | 'emails'
+  | 'idempotency'
+  | 'master'
+  | 'tokens'
+  | 'cursors'
+  | 'pictures'
+  | 'access'
+  | 'refresh'
+  | 'receipts'
+  | 'guesses'
 
 /** The keys of every use: 32 bytes each, by HKDF-SHA-256 (RFC 5869) from SECRET, named by use. */
 export class Secrets {
@@ -36,7 +47,8 @@ export class Secrets {
 }
 
 /** HMAC-SHA-256 of a text, cut to `bytes`. */
-export const mac = (key: Buffer, text: string, bytes = 32): Buffer => createHmac('sha256', key).update(text).digest().subarray(0, bytes)
+export const mac = (key: Buffer, text: string, bytes = 32): Buffer =>
+  createHmac('sha256', key).update(text).digest().subarray(0, bytes)
 
 /** Compares in constant time; false where the lengths differ. */
 export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && timingSafeEqual(a, b)

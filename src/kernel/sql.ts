@@ -84,7 +84,18 @@ export function query<Parameters extends object, Row>(
   }
 }
 
-type Column = 'uuid' | 'text' | 'int' | 'bigint' | 'boolean' | 'timestamptz' | 'json' | 'jsonb' | 'date' | 'real' | 'double precision'
+type Column =
+  | 'uuid'
+  | 'text'
+  | 'int'
+  | 'bigint'
+  | 'boolean'
+  | 'timestamptz'
+  | 'json'
+  | 'jsonb'
+  | 'date'
+  | 'real'
+  | 'double precision'
 
 /**
  * A set of rows as a `from` item, by `unnest` of one array a column: `from ${rows('said', { actor: 'uuid', at: 'timestamptz' }, items)}`.
@@ -101,9 +112,7 @@ export function rows<const Columns extends Readonly<Record<string, Column>>>(
       const value = item[name]
       return value === undefined || value === null ? null : json ? JSON.stringify(value) : value
     })
-    return json
-      ? sql`(${sql.val(values)}::text[])::${sql.raw(type)}[]`
-      : sql`${sql.val(values)}::${sql.raw(type)}[]`
+    return json ? sql`(${sql.val(values)}::text[])::${sql.raw(type)}[]` : sql`${sql.val(values)}::${sql.raw(type)}[]`
   })
   const list = sql.join(Object.keys(columns).map(name => sql.id(name)))
   return sql`unnest(${sql.join(arrays)}) as ${sql.id(alias)}(${list})`

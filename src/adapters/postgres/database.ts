@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { unavailable, type Problem } from '../../kernel/problem.ts'
+import { type Problem, unavailable } from '../../kernel/problem.ts'
 import { compile, type Database, type Db } from '../../kernel/sql.ts'
 
 const { Pool, types } = pg
@@ -76,7 +76,9 @@ export function isTransient(error: unknown): boolean {
     if (/^(08|40|53|57|58)[0-9A-Z]{3}$/.test(code) || code === '55P03') return true
     if (/^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)/.test(code)) return true
   }
-  return /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|Cannot use a pool after/i.test(error.message)
+  return /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|Cannot use a pool after/i.test(
+    error.message,
+  )
 }
 
 /** The database is away: 503, to be repeated. */

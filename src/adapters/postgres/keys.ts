@@ -29,7 +29,9 @@ export class PostgresKeyStore implements KeyStore {
 
   async create(subjectId: string): Promise<void> {
     const wrapped = this.#wrap(subjectId, randomBytes(32))
-    await this.#db.run(sql`insert into keys.keys (subject, wrapped) values (${subjectId}, ${wrapped}) on conflict (subject) do nothing`)
+    await this.#db.run(
+      sql`insert into keys.keys (subject, wrapped) values (${subjectId}, ${wrapped}) on conflict (subject) do nothing`,
+    )
     await this.forSealing([subjectId])
   }
 
@@ -61,7 +63,9 @@ export class PostgresKeyStore implements KeyStore {
   }
 
   async #fetch(subjectIds: readonly string[]): Promise<Map<string, Buffer>> {
-    const found = await this.#db.run<Row>(sql`select subject, wrapped from keys.keys where subject = any(${sql.val(subjectIds)}::uuid[])`)
+    const found = await this.#db.run<Row>(
+      sql`select subject, wrapped from keys.keys where subject = any(${sql.val(subjectIds)}::uuid[])`,
+    )
     const keys = new Map<string, Buffer>()
     for (const { subject, wrapped } of found) {
       if (wrapped === null) continue

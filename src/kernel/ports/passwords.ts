@@ -1,4 +1,4 @@
-/** Password hashing, off the event loop. */
+/** Password hashing, off the event loop; `unavailable` (503) where too many wait for it. */
 export interface Passwords {
   /** argon2id, in PHC form. */
   hash(password: string): Promise<string>

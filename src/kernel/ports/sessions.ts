@@ -1,3 +1,4 @@
+import type { Actor } from '../execute.ts'
 import type { AccountId, SessionId } from '../ids.ts'
 
 /** What a person knows their device by. */
@@ -11,10 +12,18 @@ export type OpenSession = {
   readonly expiresAt: string
 }
 
-/** Starts sessions and says whether they are open. */
+/** Starts and ends sessions, and says whether one is open. Positions are of what was written to the log. */
 export interface Sessions {
-  /** `position`: of the start in the log. */
-  start(accountId: AccountId, device: Device): Promise<{ sessionId: SessionId; expiresAt: string; position: number }>
+  start(accountId: AccountId, device: Device, actor: Actor): Promise<{ sessionId: SessionId; position: number }>
   /** Null for one that is unknown, ended or expired. */
   validate(sessionId: SessionId): Promise<OpenSession | null>
+  /** Ended already is fine. @throws Problem not_found for what is no session of the account */
+  end(sessionId: SessionId, accountId: AccountId, actor: Actor): Promise<{ position: number }>
+}
+
+/** Where sessions are kept. */
+export interface SessionRows {
+  find(sessionId: SessionId): Promise<OpenSession | null>
+  start(sessionId: SessionId, accountId: AccountId, device: Device, actor: Actor): Promise<{ position: number }>
+  end(sessionId: SessionId, accountId: AccountId, actor: Actor): Promise<{ position: number }>
 }
