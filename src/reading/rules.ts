@@ -63,6 +63,14 @@ export function maySeePost(
   }
 }
 
+/** Whether the viewer may see what an account says under a post that they may see: a block hides it both ways. */
+export const maySeeComment = (relation: Relation): boolean => !relation.blocks && !relation.blockedBy
+
+/** Whether the viewer may comment on a post that they may see. */
+export const mayComment = (viewerId: ViewerId, post: Pick<SeenPost, 'authorId' | 'comments' | 'relation'>): boolean =>
+  viewerId !== null &&
+  (viewerId === post.authorId || post.comments === 'everyone' || (post.comments === 'followers' && post.relation.follows))
+
 const authorOf = (row: AuthorRow): Author => ({
   id: row.id,
   username: row.username,
