@@ -1,11 +1,8 @@
 import type { RenditionSize } from '../domain/media/media.ts'
-import type { AccountId, MediaId, PostId } from '../kernel/ids.ts'
+import type { AccountId, MediaId } from '../kernel/ids.ts'
 import { notFound } from '../kernel/problem.ts'
 import { mac, type Secrets, sameBytes } from '../kernel/secrets.ts'
-import { query, sql } from '../kernel/sql.ts'
-import { accountsModel } from '../projections/accounts/project.ts'
-import { mediaModel } from '../projections/media/project.ts'
-import { postsModel } from '../projections/posts/project.ts'
+import { avatarOwner, placeOf } from '../projections/media/queries.ts'
 import type { Reading, ViewerId } from './context.ts'
 import { mustSeePost } from './rules.ts'
 
@@ -57,17 +54,6 @@ export const mediaFolder = (ownerId: AccountId, mediaId?: MediaId): string =>
 export const renditionKey = (ownerId: AccountId, mediaId: MediaId, rendition: string): string =>
   `${mediaFolder(ownerId, mediaId)}${rendition}.jpg`
 
-const placeQuery = query<
-  { mediaId: MediaId; viewerId: ViewerId },
-  { owner: AccountId; post: PostId | null; shown: boolean; viewer: boolean }
->(
-  p => sql`
-    select m.owner, m.post,
-      exists (select from ${postsModel.t.media} s where s.post = m.post and s.media = m.id) as shown,
-      exists (select from ${accountsModel.t.accounts} a where a.id = ${p.viewerId}) as viewer
-    from ${mediaModel.t.media} m where m.id = ${p.mediaId}`,
-)
-
 /**
  * The storage key of a picture for the viewer whom its URL's signature names, under the rules of now.
  * @param signature the URL's `v`
@@ -80,7 +66,7 @@ export async function mustSeePicture(reading: Reading, mediaId: MediaId, renditi
   // -1: from a node whose clock is ahead.
   if (age < -1 || age > 1) throw notFound('picture')
   const viewerId = viewer === anyone ? null : unpacked(viewer)
-  const [place] = await placeQuery(reading.db, { mediaId, viewerId })
+  const [place] = await placeOf(reading.db, { mediaId, viewerId })
   if (place === undefined || !isSignature(reading.secrets, signed, place.owner, given)) throw notFound('picture')
   if (viewerId !== null && !place.viewer) throw notFound('picture')
   if (place.post !== null && place.shown) await mustSeePost(reading, viewerId, place.post)
@@ -88,15 +74,9 @@ export async function mustSeePicture(reading: Reading, mediaId: MediaId, renditi
   return renditionKey(place.owner, mediaId, rendition)
 }
 
-const avatarQuery = query<{ mediaId: MediaId }, { owner: AccountId }>(
-  p => sql`
-    select m.owner from ${mediaModel.t.media} m join ${accountsModel.t.accounts} a on a.id = m.owner and a.avatar_media_id = m.id
-    where m.id = ${p.mediaId}`,
-)
-
 /** The storage key of the picture that an account shows to everybody now. @throws notFound */
 export async function mustBeAvatar(reading: Reading, mediaId: MediaId, rendition: string): Promise<string> {
-  const [avatar] = await avatarQuery(reading.db, { mediaId })
+  const [avatar] = await avatarOwner(reading.db, { mediaId })
   if (avatar === undefined) throw notFound('picture')
   return renditionKey(avatar.owner, mediaId, rendition)
 }

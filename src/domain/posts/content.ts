@@ -1,4 +1,5 @@
 import type { AccountId } from '../../kernel/ids.ts'
+import { invalid } from '../../kernel/problem.ts'
 
 /** Who may see a post; narrowed further by a private account and by blocks. */
 export type Audience =
@@ -13,6 +14,9 @@ export type Location = { name: string; lat: number; lng: number }
 
 export const captionLimits = { characters: 2_200, hashtags: 30, mentions: 20 } as const
 
+/** How many pictures a post can have, accounts an audience can name, and characters an alt text and a place's name. */
+export const postLimits = { media: 20, audienceAccounts: 100, altText: 1_000, placeName: 200 } as const
+
 const hashtag = /(?<![\p{L}\p{N}\p{M}_&/#])#([\p{L}\p{N}\p{M}_]{1,100})/gu
 const mention = /(?<![\p{L}\p{N}\p{M}_.@/])@([a-z0-9._]{1,30})/giu
 
@@ -24,4 +28,15 @@ export const hashtagsOf = (text: string | null): string[] =>
 
 /** The usernames that a text mentions, in their order: lower case, without @, each once. A dot at the end belongs to the sentence. */
 export const mentionsOf = (text: string | null): string[] =>
-  unique([...(text ?? '').matchAll(mention)].map(([, name]) => name!.toLowerCase().replace(/\.+$/, '')).filter(name => name !== '' && !name.startsWith('.')))
+  unique(
+    [...(text ?? '').matchAll(mention)]
+      .map(([, name]) => name!.toLowerCase().replace(/\.+$/, ''))
+      .filter(name => name !== '' && !name.startsWith('.')),
+  )
+
+/** @throws Problem validation_failed for more hashtags or mentions than a caption or comment may have; `path`: where it stands in the input */
+export function requireWithinLimits(text: string | null, path: string): void {
+  const { hashtags, mentions } = captionLimits
+  if (hashtagsOf(text).length > hashtags) throw invalid(path, `must not have more than ${hashtags} hashtags`)
+  if (mentionsOf(text).length > mentions) throw invalid(path, `must not have more than ${mentions} mentions`)
+}

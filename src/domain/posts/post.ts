@@ -1,7 +1,7 @@
 import { decider, streamName } from '../../kernel/decider.ts'
 import { type EventsOf, eventType } from '../../kernel/events.ts'
 import type { AccountId, MediaId, PostId } from '../../kernel/ids.ts'
-import { notFound, refuse } from '../../kernel/problem.ts'
+import { invalid, notFound, refuse } from '../../kernel/problem.ts'
 import type { Audience, Location, WhoComments } from './content.ts'
 
 /** One post: one to twenty pictures with words, for an audience. */
@@ -23,14 +23,19 @@ export type PostContent = {
 
 const personal = { caption: 'authorId', hashtags: 'authorId', altTexts: 'authorId', location: 'authorId' } as const
 
-const PostPublished = eventType<'PostPublished', { postId: PostId; authorId: AccountId; mediaIds: MediaId[] } & PostContent>('PostPublished', { personal })
+const PostPublished = eventType<'PostPublished', { postId: PostId; authorId: AccountId; mediaIds: MediaId[] } & PostContent>(
+  'PostPublished',
+  { personal },
+)
 /** `previousAudience`: where it changed, for those who lose or gain the post. */
 const PostEdited = eventType<
   'PostEdited',
   { postId: PostId; authorId: AccountId; addedMentionIds: AccountId[]; previousAudience: Audience | null } & PostContent
 >('PostEdited', { personal })
 /** `audience`: to whom it is told that the post is gone. */
-const PostDeleted = eventType<'PostDeleted', { postId: PostId; authorId: AccountId; mediaIds: MediaId[]; audience: Audience }>('PostDeleted')
+const PostDeleted = eventType<'PostDeleted', { postId: PostId; authorId: AccountId; mediaIds: MediaId[]; audience: Audience }>(
+  'PostDeleted',
+)
 /** Its pictures were taken over before it was there: it can never come to be. */
 const PostAbandoned = eventType<'PostAbandoned', { postId: PostId }>('PostAbandoned')
 
@@ -71,9 +76,19 @@ function evolve(state: PostState, event: PostEvent): PostState {
 
 export type PostCommand =
   | { type: 'Publish'; postId: PostId; authorId: AccountId; mediaIds: MediaId[]; content: PostContent }
-  | { type: 'Edit'; actorId: AccountId; changes: Partial<PostContent> }
+  /** `altTexts`: of those of its pictures that get another one. */
+  | {
+      type: 'Edit'
+      actorId: AccountId
+      changes: Partial<Omit<PostContent, 'altTexts'>>
+      altTexts?: readonly AltText[] | undefined
+    }
   | { type: 'Delete'; actorId: AccountId }
   | { type: 'Abandon'; postId: PostId }
+  /** Decides nothing: who asks gets the state, as the leader has it. */
+  | { type: 'Recall' }
+
+export type AltText = { id: MediaId; altText: string | null }
 
 function decide(command: PostCommand, state: PostState): PostEvent[] {
   switch (command.type) {
@@ -81,28 +96,53 @@ function decide(command: PostCommand, state: PostState): PostEvent[] {
       const { postId, authorId, mediaIds, content } = command
       if (state.status === 'none') return [PostPublished({ postId, authorId, mediaIds, ...content })]
       if (state.status === 'published') return []
-      throw notFound('post')
+      if (state.status === 'deleted') throw notFound('post')
+      return refuse('media_in_use', 'Its pictures were taken for another post before this one was there: upload them again.')
     }
+    case 'Recall':
+      return []
     case 'Abandon':
       return state.status === 'none' ? [PostAbandoned({ postId: command.postId })] : []
     case 'Edit': {
       if (state.status !== 'published') throw notFound('post')
       if (state.authorId !== command.actorId) return refuse('forbidden', 'Only its author can change a post.')
-      const content = { ...state.content, ...command.changes }
+      const altTexts = withAltTexts(state.mediaIds, state.content.altTexts, command.altTexts ?? [])
+      const content = { ...state.content, ...command.changes, altTexts }
       if (JSON.stringify(contentOf(content)) === JSON.stringify(contentOf(state.content))) return []
       const { postId, authorId } = state
       const addedMentionIds = content.mentionIds.filter(id => !state.content.mentionIds.includes(id))
       const sameAudience = JSON.stringify(content.audience) === JSON.stringify(state.content.audience)
-      return [PostEdited({ postId, authorId, addedMentionIds, previousAudience: sameAudience ? null : state.content.audience, ...content })]
+      return [
+        PostEdited({
+          postId,
+          authorId,
+          addedMentionIds,
+          previousAudience: sameAudience ? null : state.content.audience,
+          ...content,
+        }),
+      ]
     }
     case 'Delete': {
-      if (state.status === 'deleted') return []
-      if (state.status !== 'published') throw notFound('post')
+      if (!('content' in state)) throw notFound('post')
+      if (state.status === 'deleted' && state.authorId === command.actorId) return []
+      if (state.status === 'deleted') throw notFound('post')
       if (state.authorId !== command.actorId) return refuse('forbidden', 'Only its author can delete a post.')
       const { postId, authorId, mediaIds, content } = state
       return [PostDeleted({ postId, authorId, mediaIds, audience: content.audience })]
     }
   }
+}
+
+/** @throws Problem validation_failed for a picture that is not the post's */
+function withAltTexts(
+  mediaIds: MediaId[],
+  before: PostContent['altTexts'],
+  changes: readonly AltText[],
+): PostContent['altTexts'] {
+  const strange = changes.findIndex(({ id }) => !mediaIds.includes(id))
+  if (strange !== -1) throw invalid(`/media/${strange}/id`, 'is no picture of this post')
+  const texts = new Map(changes.map(({ id, altText }) => [id, altText]))
+  return mediaIds.map((id, index) => texts.get(id) ?? (texts.has(id) ? null : (before?.[index] ?? null)))
 }
 
 export const post = decider<PostState, PostCommand, PostEvent>({ initial, evolve, decide })

@@ -1,0 +1,54 @@
+import type { RenditionSize } from '../domain/media/media.ts'
+import type { AccountId, MediaId } from '../kernel/ids.ts'
+import { notFound } from '../kernel/problem.ts'
+import { mediaOf } from '../projections/media/queries.ts'
+import type { Reading } from './context.ts'
+import { type Pictures, picturesFor, type RenditionView } from './pictures.ts'
+
+/** An upload as it is answered. Sizes in pixels, after orientation; `duration` is null, for it is no video. */
+export type MediaView = {
+  readonly id: MediaId
+  readonly kind: 'image'
+  readonly status: 'ready'
+  readonly width: number
+  readonly height: number
+  readonly duration: null
+  readonly renditions: readonly RenditionView[]
+  readonly blurhash: string | null
+}
+
+type Facts = { id: MediaId; width: number; height: number; blurhash: string | null; renditions: readonly RenditionSize[] }
+
+/** A picture with its URLs. */
+export const mediaViewOf = (pictures: Pictures, ownerId: AccountId, media: Facts): MediaView => ({
+  id: media.id,
+  kind: 'image',
+  status: 'ready',
+  width: media.width,
+  height: media.height,
+  duration: null,
+  renditions: pictures.renditions(ownerId, media),
+  blurhash: media.blurhash,
+})
+
+/** One's own uploads by id, with the revision of each; those of others and unknown ones are absent. */
+export async function mediaViews(
+  reading: Reading,
+  ownerId: AccountId,
+  ids: readonly MediaId[],
+): Promise<Map<MediaId, { view: MediaView; revision: number }>> {
+  const pictures = picturesFor(reading, ownerId)
+  const found = await mediaOf(reading.db, { ids, ownerId })
+  return new Map(found.map(row => [row.id, { view: mediaViewOf(pictures, ownerId, row), revision: row.revision }]))
+}
+
+/** One's own upload. @throws notFound for another's too */
+export async function mediaView(
+  reading: Reading,
+  ownerId: AccountId,
+  id: MediaId,
+): Promise<{ view: MediaView; revision: number }> {
+  const found = (await mediaViews(reading, ownerId, [id])).get(id)
+  if (found === undefined) throw notFound('media')
+  return found
+}
