@@ -14,14 +14,19 @@ type Shrink = EventOf<typeof PostDeleted | typeof Unfollowed | typeof AccountEra
 type E = Grow | Shrink | FeedEvent
 type T = Tables<keyof typeof tables>
 
-/** How many posts stand ready for a viewer after a trimming. */
-export const entriesKept = 500
+/** How much stands ready for a viewer. */
+export type Trimming = {
+  /** How many posts a trimming leaves. */
+  readonly kept: number
+  /** Whether a post trims the feeds that it comes to. */
+  trims(postId: PostId): boolean
+}
 
 /**
- * Whether a post trims the feeds that it comes to. To look at every feed after every post would cost more than the fan-out itself, so one post in 64
- * does, told by its id (random, or by a MAC): the log alone says which. In between a feed grows by 64 entries on average.
+ * To look at every feed after every post would cost more than the fan-out itself, so one post in 64 trims, told by its id (random, or made by a MAC): the
+ * log alone says which. In between a feed grows by 64 entries on average.
  */
-export const trims = (postId: PostId): boolean => Number.parseInt(postId.slice(0, 2), 16) % 64 === 0
+const trimming: Trimming = { kept: 500, trims: postId => Number.parseInt(postId.slice(0, 2), 16) % 64 === 0 }
 
 /** Runs of events in which order does not matter to the rows. */
 const kinds = {
@@ -37,40 +42,43 @@ const kinds = {
 /**
  * Home feeds, fanned out as posts are written. The rows are those that one event after the other would give, whatever the batches:
  * - within a run nothing but growth, or nothing but loss, happens, and only growth trims;
- * - trimming keeps the newest 500 of what had come by then, and the newest 500 of a growing set are found from the newest 500 of its parts: of several
- *   trimmings of one feed within a run only the last one shows, in the entries and in the floor.
+ * - a trimming keeps the newest of what had come by then, and the newest of a growing set are found from the newest of its parts: of several trimmings
+ *   of one feed within a run only the last one shows, in the entries and in the floor.
  */
-export const feedModel = readModel<E>()({
-  name: 'feed',
-  version: 1,
-  events: [PostPublished, PostDeleted, Followed, Unfollowed, AccountErased, ...feedEvents],
-  tables,
-  async project(batch, tx, t) {
-    let run: Recorded<E>[] = []
-    const write = async (): Promise<void> => {
-      const [first] = run
-      if (first === undefined) return
-      if (kinds[first.type] === 'grow') await grow(run as Recorded<Grow>[], tx, t)
-      else if (kinds[first.type] === 'shrink') await shrink(run as Recorded<Shrink>[], tx, t)
-      else await turn(run as Recorded<FeedEvent>[], tx, t)
-      run = []
-    }
-    for (const event of await unseen(batch, tx, t.head)) {
-      if (run.length > 0 && kinds[run[0]!.type] !== kinds[event.type]) await write()
-      run.push(event)
-    }
-    await write()
-  },
-})
+export const feedModelOf = (by: Trimming) =>
+  readModel<E>()({
+    name: 'feed',
+    version: 1,
+    events: [PostPublished, PostDeleted, Followed, Unfollowed, AccountErased, ...feedEvents],
+    tables,
+    async project(batch, tx, t) {
+      let run: Recorded<E>[] = []
+      const write = async (): Promise<void> => {
+        const [first] = run
+        if (first === undefined) return
+        if (kinds[first.type] === 'grow') await grow(run as Recorded<Grow>[], by, tx, t)
+        else if (kinds[first.type] === 'shrink') await shrink(run as Recorded<Shrink>[], tx, t)
+        else await turn(run as Recorded<FeedEvent>[], tx, t)
+        run = []
+      }
+      for (const event of await unseen(batch, tx, t.head)) {
+        if (run.length > 0 && kinds[run[0]!.type] !== kinds[event.type]) await write()
+        run.push(event)
+      }
+      await write()
+    },
+  })
 
-async function grow(run: readonly Recorded<Grow>[], tx: Db, t: T): Promise<void> {
+export const feedModel = feedModelOf(trimming)
+
+async function grow(run: readonly Recorded<Grow>[], { kept, trims }: Trimming, tx: Db, t: T): Promise<void> {
   const published = run.flatMap(({ type, data, position }) => (type === 'PostPublished' ? [{ ...data, position }] : []))
   const followed = run.flatMap(({ type, data, position }) => (type === 'Followed' ? [{ ...data, position }] : []))
   if (published.length > 0) await publish(published, tx, t)
-  if (followed.length > 0) await follow(followed, tx, t)
+  if (followed.length > 0) await follow(followed, kept, tx, t)
   if (published.length > 0) await fanOut(published, tx, t)
   const trimming = published.filter(({ postId }) => trims(postId))
-  if (trimming.length + followed.length > 0) await trim(trimming, followed, tx, t)
+  if (trimming.length + followed.length > 0) await trim(trimming, followed, kept, tx, t)
 }
 
 type Published = { postId: string; authorId: string; position: number }
@@ -93,7 +101,7 @@ async function publish(published: readonly Published[], tx: Db, t: T): Promise<v
 }
 
 /** Brings the author's newest posts: one more than are kept, so that where there are older ones the trimming sets a floor above them. */
-async function follow(followed: readonly Follow[], tx: Db, t: T): Promise<void> {
+async function follow(followed: readonly Follow[], kept: number, tx: Db, t: T): Promise<void> {
   await tx.run(sql`
     with come as (
       insert into ${t.edges} (viewer, author, position, fan_in)
@@ -107,7 +115,7 @@ async function follow(followed: readonly Follow[], tx: Db, t: T): Promise<void> 
     cross join lateral (
       select p.position from ${t.posts} p
       where p.author = c.author and p.fanned_out and p.position < c.position and p.position >= coalesce(f.position, 0)
-      order by p.position desc limit ${sql.lit(entriesKept + 1)}) p`)
+      order by p.position desc limit ${sql.lit(kept + 1)}) p`)
 }
 
 async function fanOut(published: readonly Published[], tx: Db, t: T): Promise<void> {
@@ -117,8 +125,8 @@ async function fanOut(published: readonly Published[], tx: Db, t: T): Promise<vo
     where p.position = any(${published.map(({ position }) => position)}::bigint[]) and p.fanned_out`)
 }
 
-/** Leaves each feed that one of these posts came to, and each that follows someone new, the newest 500 of what had come by the last of them. */
-async function trim(trimming: readonly Published[], followed: readonly Follow[], tx: Db, t: T): Promise<void> {
+/** Leaves each feed that one of these posts came to, and each that follows someone new, the newest of what had come by the last of them. */
+async function trim(trimming: readonly Published[], followed: readonly Follow[], kept: number, tx: Db, t: T): Promise<void> {
   await tx.run(sql`
     with due as (
       select viewer, max(position) as position from (
@@ -130,7 +138,7 @@ async function trim(trimming: readonly Published[], followed: readonly Follow[],
     floor as (
       select due.viewer, oldest.position from due cross join lateral (
         select e.position from ${t.entries} e where e.viewer = due.viewer and e.position <= due.position
-        order by e.position desc offset ${sql.lit(entriesKept - 1)} limit 1) oldest),
+        order by e.position desc offset ${sql.lit(kept - 1)} limit 1) oldest),
     gone as (
       delete from ${t.entries} e using floor where e.viewer = floor.viewer and e.position < floor.position
       returning floor.viewer, floor.position)

@@ -1,0 +1,219 @@
+import { randomUUID } from 'node:crypto'
+import fc from 'fast-check'
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
+import { AccountErased } from '../../src/domain/accounts/account.ts'
+import { FanOutResumed, FanOutStopped } from '../../src/domain/feed/fan-out.ts'
+import { PostDeleted, PostPublished } from '../../src/domain/posts/post.ts'
+import { Followed, Unfollowed } from '../../src/domain/relationships/relationship.ts'
+import type { Event } from '../../src/kernel/events.ts'
+import { sql } from '../../src/kernel/sql.ts'
+import { feedModel, feedModelOf } from '../../src/projections/feed/project.ts'
+import { feedRows } from '../../src/projections/feed/queries.ts'
+import { relationshipsModel } from '../../src/projections/relationships/project.ts'
+import { type TestKernel, testKernel } from '../support/kernel.ts'
+import { batches, inBatches, projected, recorded } from '../support/projection.ts'
+
+let kernel: TestKernel
+beforeAll(async () => {
+  kernel = await testKernel([feedModel, relationshipsModel])
+})
+afterAll(() => kernel.close())
+beforeEach(() => empty())
+
+const empty = async (): Promise<void> => {
+  const tables = Object.keys(feedModel.tables).map(table => `feed_v1.${table}`)
+  await kernel.db.run(sql.raw(`truncate ${tables.join(', ')}`))
+}
+
+const [ada, ben, eve] = Array.from({ length: 3 }, () => randomUUID()) as [string, string, string]
+
+const published = (authorId: string, postId: string = randomUUID()) =>
+  PostPublished({
+    postId,
+    authorId,
+    mediaIds: [],
+    caption: null,
+    hashtags: null,
+    altTexts: null,
+    location: null,
+    mentionIds: [],
+    audience: { kind: 'public' },
+    comments: 'everyone',
+  })
+const deleted = (authorId: string, postId: string) =>
+  PostDeleted({ postId, authorId, mediaIds: [], audience: { kind: 'public' } })
+const followed = (followerId: string, followeeId: string) => Followed({ followerId, followeeId, accepted: false })
+const unfollowed = (followerId: string, followeeId: string) => Unfollowed({ followerId, followeeId, reason: 'unfollowed' })
+const erased = (accountId: string) =>
+  AccountErased({ accountId, erasureId: randomUUID(), handle: 'h', reservationId: randomUUID(), emailKey: null })
+const stopped = (authorId: string) => FanOutStopped({ authorId, followers: 1 })
+const resumed = (authorId: string) => FanOutResumed({ authorId, followers: 1 })
+
+/** Fills the served tables. */
+const project = async (events: readonly Event[], model: typeof feedModel = feedModel, size = 1_000): Promise<void> => {
+  const log = recorded(events)
+  for (let start = 0; start < log.length; start += size) {
+    await kernel.db.transaction(tx => model.projectInto(model.key, log.slice(start, start + size), tx))
+  }
+}
+
+/** The whole feed, page by page. */
+const feed = async (viewerId: string, n = 7): Promise<string[]> => {
+  const ids: string[] = []
+  for (let after = Number.MAX_SAFE_INTEGER; ; ) {
+    const rows = await feedRows(kernel.db, { viewerId, after, n })
+    ids.push(...rows.map(({ id }) => id))
+    if (rows.length < n) return ids
+    after = rows.at(-1)!.position
+  }
+}
+
+const count = async (table: string): Promise<number> => {
+  const [row] = await kernel.db.run<{ n: number }>(sql.raw(`select count(*)::int as n from feed_v1.${table}`))
+  return row!.n
+}
+
+it('holds the own posts and those of the accounts followed, newest first', async () => {
+  const [a, b, c, d] = Array.from({ length: 4 }, () => randomUUID()) as [string, string, string, string]
+  await project([followed(ada, ben), published(ada, a), published(ben, b), published(eve, c), published(ben, d)])
+  expect(await feed(ada)).toEqual([d, b, a])
+  expect(await feed(eve)).toEqual([c])
+})
+
+it('gets older posts by a new follow and loses them with it', async () => {
+  const [a, b] = [randomUUID(), randomUUID()]
+  await project([published(ben, a), published(ben, b), followed(ada, ben)])
+  expect(await feed(ada)).toEqual([b, a])
+  await empty()
+  await project([published(ben, a), published(ben, b), followed(ada, ben), unfollowed(ada, ben)])
+  expect(await feed(ada)).toEqual([])
+  expect(await feed(ben)).toEqual([b, a])
+})
+
+it('loses deleted posts, and all of an erased account', async () => {
+  const [a, b] = [randomUUID(), randomUUID()]
+  const { edges, entries, posts } = await projected(kernel.db, feedModel, [
+    followed(ada, ben),
+    followed(ben, ada),
+    published(ben, a),
+    published(ada, b),
+    deleted(ben, a),
+    published(ben),
+    erased(ben),
+    followed(eve, ben),
+    published(ben),
+  ])
+  expect(posts).toMatchObject([{ post: b }])
+  expect(edges).toMatchObject([{ viewer: ada, author: ada }])
+  expect(entries).toMatchObject([{ viewer: ada, position: 4 }])
+})
+
+it('keeps the newest 500 ready and finds the older ones by their authors, without gap or double', async () => {
+  // The last one trims.
+  const own = Array.from({ length: 300 }, (_, n) => published(ada, n === 299 ? `40${randomUUID().slice(2)}` : randomUUID()))
+  const others = Array.from({ length: 900 }, () => published(ben))
+  await project([...others, followed(ada, ben), ...own])
+  expect(await feed(ada, 100)).toEqual([...others, ...own].reverse().map(({ data }) => data.postId))
+  const [{ n } = { n: 0 }] = await kernel.db.run<{ n: number }>(
+    sql`select count(*)::int as n from ${feedModel.t.entries} where viewer = ${ada}`,
+  )
+  expect(n).toBe(500)
+  expect(await count('floors')).toBeGreaterThan(0)
+})
+
+it('brings no more than 500 older posts by one follow, and knows that there are more', async () => {
+  const others = Array.from({ length: 501 }, (_, n) =>
+    published(ben, `01${randomUUID().slice(2, 30)}${n.toString().padStart(6, '0')}`),
+  )
+  await project([...others, followed(ada, ben)])
+  expect(await feed(ada, 60)).toEqual(others.reverse().map(({ data }) => data.postId))
+  expect(await count('floors')).toBe(1)
+  expect(await count('entries')).toBe(500 + 501)
+})
+
+it('looks up the posts of authors whose fan-out is stopped, before and after and across it', async () => {
+  const posts = Array.from({ length: 5 }, () => randomUUID()) as [string, string, string, string, string]
+  const [first, second, third, fourth, fifth] = posts
+  await project([
+    followed(ada, ben),
+    published(ben, first),
+    stopped(ben),
+    published(ben, second),
+    followed(eve, ben),
+    published(ben, third),
+    resumed(ben),
+    published(ben, fourth),
+    deleted(ben, third),
+    published(eve, fifth),
+  ])
+  expect(await feed(ada, 2)).toEqual([fourth, second, first])
+  expect(await feed(eve, 2)).toEqual([fifth, fourth, second, first])
+  const ready = await kernel.db.run<{ viewer: string }>(sql`select viewer from ${feedModel.t.entries} where position = 4`)
+  expect(ready).toEqual([])
+})
+
+/** A small feed, so that a short log crosses its borders. */
+const small = feedModelOf({ kept: 3, trims: postId => postId < '8' })
+
+const logs = fc
+  .array(
+    fc.oneof(
+      { weight: 24, arbitrary: fc.record({ do: fc.constant('publish' as const), by: fc.nat(3), id: fc.uuid({ version: 4 }) }) },
+      { weight: 15, arbitrary: fc.record({ do: fc.constant('follow' as const), by: fc.nat(3), of: fc.nat(3) }) },
+      { weight: 6, arbitrary: fc.record({ do: fc.constant('unfollow' as const), by: fc.nat(3), of: fc.nat(3) }) },
+      { weight: 6, arbitrary: fc.record({ do: fc.constant('delete' as const), nth: fc.nat(9) }) },
+      { weight: 3, arbitrary: fc.record({ do: fc.constant('stop' as const), by: fc.nat(3) }) },
+      { weight: 3, arbitrary: fc.record({ do: fc.constant('resume' as const), by: fc.nat(3) }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('erase' as const), by: fc.nat(3) }) },
+    ),
+    { maxLength: 60 },
+  )
+  .map(steps => {
+    const accounts = Array.from({ length: 4 }, () => randomUUID())
+    const events: Event[] = []
+    const follows = new Set<string>()
+    const gone = new Set<string>()
+    let posts: { id: string; author: string }[] = []
+    for (const step of steps) {
+      const by = 'by' in step ? accounts[step.by]! : ''
+      const of = 'of' in step ? accounts[step.of]! : ''
+      if (step.do === 'publish') {
+        // What comes after an erasure was under way: it must leave nothing.
+        if (!gone.has(by)) posts.push({ id: step.id, author: by })
+        events.push(published(by, step.id))
+      } else if (step.do === 'follow' && by !== of && !follows.has(`${by} ${of}`)) {
+        if (!gone.has(by) && !gone.has(of)) follows.add(`${by} ${of}`)
+        events.push(followed(by, of))
+      } else if (step.do === 'unfollow' && follows.delete(`${by} ${of}`)) events.push(unfollowed(by, of))
+      else if (step.do === 'delete') {
+        const [post] = posts.splice(step.nth, 1)
+        if (post !== undefined) events.push(deleted(post.author, post.id))
+      } else if (step.do === 'stop') events.push(stopped(by))
+      else if (step.do === 'resume') events.push(resumed(by))
+      else if (step.do === 'erase') {
+        gone.add(by)
+        posts = posts.filter(({ author }) => author !== by)
+        for (const follow of follows) if (follow.includes(by)) follows.delete(follow)
+        events.push(erased(by))
+      }
+    }
+    const feeds = accounts.map(viewer =>
+      posts
+        .filter(({ author }) => author === viewer || follows.has(`${viewer} ${author}`))
+        .map(({ id }) => id)
+        .reverse(),
+    )
+    return { accounts, events, feeds }
+  })
+
+it('is the newest posts of the accounts followed, whatever happened, in whatever batches', async () => {
+  await fc.assert(
+    fc.asyncProperty(logs, batches, fc.integer({ min: 1, max: 5 }), async ({ accounts, events, feeds }, { sizes, times }, n) => {
+      await empty()
+      await project(events, small, sizes[0])
+      for (const [index, viewer] of accounts.entries()) expect(await feed(viewer, n)).toEqual(feeds[index])
+      expect(await inBatches(kernel.db, small, events, sizes, times)).toEqual(await inBatches(kernel.db, small, events, [1]))
+    }),
+    { numRuns: 60 },
+  )
+})
