@@ -46,5 +46,5 @@ create table kernel.outbox (
   account_id uuid,
   at timestamptz not null
 );
-create table kernel.tickets (id text primary key, account_id uuid not null, session_id uuid not null, expires_at timestamptz not null, used_at timestamptz);
+create table kernel.tickets (id text primary key, account_id uuid not null, session_id uuid not null, expires_at timestamptz not null, used_at timestamptz, stream boolean not null default false);
 create table kernel.guesses (key varchar(255) primary key, points integer not null default 0, expire bigint)`

@@ -110,8 +110,27 @@ export const blockEdges = edges(blocks, 'blocker', 'blocked')
 export const closeFriendEdges = edges(closeFriends, 'owner', 'friend')
 
 /** The account's followers whom the viewer follows. */
-export const mutualEdges = query<Page & { viewerId: AccountId }, EdgeRow>(
+export const mutualEdges = query<Page & Viewer, EdgeRow>(
   p => sql`
     select f.follower as id, f.position from ${follows} f join ${follows} mine on mine.follower = ${p.viewerId}::uuid and mine.followee = f.follower
     where f.followee = ${p.account}::uuid and f.position < ${p.after}::bigint order by f.position desc limit ${p.n}`,
+)
+
+/** How many viewers stand to one author, as far as seeing the author's posts goes. */
+export const watcherRows = query<
+  { authorId: AccountId; viewerIds: readonly AccountId[] },
+  { viewerId: AccountId } & Pick<RelationRow, 'follows' | 'blocks' | 'blockedBy' | 'closeFriendOf'>
+>(
+  p => sql`
+    select v.id as "viewerId",
+      exists (select from ${follows} where follower = v.id and followee = ${p.authorId}::uuid) as follows,
+      exists (select from ${blocks} where blocker = v.id and blocked = ${p.authorId}::uuid) as blocks,
+      exists (select from ${blocks} where blocker = ${p.authorId}::uuid and blocked = v.id) as "blockedBy",
+      exists (select from ${closeFriends} where owner = ${p.authorId}::uuid and friend = v.id) as "closeFriendOf"
+    from unnest(${p.viewerIds}::uuid[]) as v(id) join ${accounts} a on a.id = v.id`,
+)
+
+/** The authors that an account follows. */
+export const followeesOf = query<{ accountId: AccountId }, { id: AccountId }>(
+  p => sql`select followee as id from ${follows} where follower = ${p.accountId}::uuid`,
 )

@@ -1,0 +1,305 @@
+import { randomUUID } from 'node:crypto'
+import type { Server } from 'node:http'
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { Logger } from 'pino'
+import { InProcessBus } from './adapters/bus/in-process.ts'
+import { accessTokens } from './adapters/crypto/access-tokens.ts'
+import { luciaSessions } from './adapters/crypto/lucia.ts'
+import { passwords } from './adapters/crypto/passwords.ts'
+import { EmbeddedEventStore, logSchema } from './adapters/eventstore/embedded.ts'
+import { outbox } from './adapters/mail/outbox.ts'
+import { imaging } from './adapters/media/imaging.ts'
+import { database, databaseProblem, isTransient, openPool } from './adapters/postgres/database.ts'
+import { keysSchema, PostgresKeyStore } from './adapters/postgres/keys.ts'
+import { folderStorage } from './adapters/storage/folder.ts'
+import type { AppEnv } from './api/env.ts'
+import { featureRoutes } from './api/features.ts'
+import { liveParts } from './api/live.ts'
+import { operationRoutes } from './api/operations.ts'
+import { outboxRoutes } from './api/outbox.ts'
+import type { Commands } from './commands/context.ts'
+import type { Config } from './config.ts'
+import { allEvents } from './domain/events.ts'
+import { Codec } from './kernel/codec.ts'
+import { Positions, Tokens } from './kernel/consistency.ts'
+import { createExecute } from './kernel/execute.ts'
+import { httpApp } from './kernel/http/app.ts'
+import { documentation } from './kernel/http/documentation.ts'
+import type { HttpEnv } from './kernel/http/env.ts'
+import { guessLimiter } from './kernel/http/guesses.ts'
+import { acceptWebSockets } from './kernel/live/websocket.ts'
+import { epochs, migrate } from './kernel/migrate.ts'
+import type { Bus } from './kernel/ports/bus.ts'
+import { type Clock, systemClock } from './kernel/ports/clock.ts'
+import { modelConsumer, reactionConsumer } from './kernel/projecting/consumers.ts'
+import { registerConsumers } from './kernel/projecting/leases.ts'
+import { Runner } from './kernel/projecting/runner.ts'
+import { kernelSchema } from './kernel/projecting/schema.ts'
+import { Secrets } from './kernel/secrets.ts'
+import { type Database, sql } from './kernel/sql.ts'
+import { StartupError } from './kernel/startup-error.ts'
+import { consumerStatus } from './kernel/status.ts'
+import { TimerLoop, timersModel } from './kernel/timers.ts'
+import { readModels } from './projections/models.ts'
+import { liveModel } from './projections/live/project.ts'
+import { reactionsOf, timersOf } from './reactions/all.ts'
+import { destroyErasedKeys } from './reactions/accounts.ts'
+import type { Reading } from './reading/context.ts'
+
+/** State that is migrated, in order; a step once released never changes. */
+export const migrations = [
+  { name: 'kernel', ddl: kernelSchema },
+  { name: 'keys', ddl: keysSchema },
+  { name: 'log', ddl: logSchema },
+]
+
+export type AppOptions = {
+  readonly config: Config
+  readonly version: string
+  readonly databaseUrl: string
+  readonly secret: string
+  /** Where pictures are kept. */
+  readonly mediaDir: string
+  readonly publicUrl: string
+  readonly log: Logger
+  readonly clock?: Clock
+  readonly bus?: Bus
+  /** Told when a connection of the database breaks while idle. */
+  readonly heartbeatMs?: number
+}
+
+/** The whole server but its socket: composition of kernel, adapters and features. */
+export type App = {
+  readonly fetch: (request: Request, env?: HttpEnv['Bindings']) => Response | Promise<Response>
+  readonly commands: Commands
+  readonly db: Database
+  readonly store: EmbeddedEventStore
+  readonly codec: Codec
+  readonly timers: TimerLoop
+  /** Adds the live channel's listener of `upgrade`. */
+  acceptWebSockets(server: Server): void
+  /** Tells live clients to come back later, so that the server's sockets can close. */
+  endLive(): Promise<void>
+  /** Ends everything after the work that is under way. */
+  stop(): Promise<void>
+}
+
+/** What the log gives, for the tool that rebuilds and verifies. */
+export type Foundation = { readonly db: Database; readonly store: EmbeddedEventStore; readonly codec: Codec; readonly keys: PostgresKeyStore; close(): Promise<void> }
+
+/** Database, log, keys: what both the server and the operator's tool stand on. @throws StartupError where the database cannot be reached */
+export async function openFoundation(
+  options: Pick<AppOptions, 'databaseUrl' | 'config' | 'log'> & { secrets: Secrets; connections?: { log: number; models: number } },
+): Promise<Foundation> {
+  const { databaseUrl, config, log, secrets, connections = { log: 8, models: 24 } } = options
+  const broken = (error: Error): void => log.warn({ error: String(error) }, 'a connection to the database broke')
+  // Apart, so that many readers never keep an append waiting for a connection.
+  const logPool = openPool(databaseUrl, connections.log, broken)
+  const pool = openPool(databaseUrl, connections.models, broken)
+  try {
+    await logPool.query('select 1')
+  } catch (error) {
+    await Promise.all([logPool.end(), pool.end()])
+    const { host } = new URL(databaseUrl)
+    throw new StartupError(`The database at ${host} cannot be used (${(error as Error).message}): start it, or check DATABASE_URL.`, { cause: error })
+  }
+  const db = database(pool)
+  const store = new EmbeddedEventStore(logPool, config.namespace, broken)
+  const keys = new PostgresKeyStore(db, secrets.key('master'))
+  return {
+    db,
+    store,
+    keys,
+    codec: new Codec(allEvents, keys),
+    async close() {
+      await store.close()
+      await Promise.all([logPool.end(), pool.end()])
+    },
+  }
+}
+
+/** Starts everything but the listening socket. @throws StartupError */
+export async function startApp(options: AppOptions): Promise<App> {
+  const { config, log, version, publicUrl, databaseUrl, clock = systemClock } = options
+  const secrets = new Secrets(options.secret, config.secretPrevious)
+  const foundation = await openFoundation({ ...options, secrets })
+  const { db, store, codec, keys } = foundation
+  const ending: (() => Promise<unknown>)[] = [() => foundation.close()]
+  const stop = async (): Promise<void> => {
+    for (const end of ending.splice(0).reverse()) await end()
+  }
+  try {
+    const timerList: Parameters<typeof timersModel>[0] = timersOf(() => commands)
+    const timers = timersModel(timerList)
+    const models = [...readModels, liveModel, timers]
+    await migrate(db, migrations, models)
+    const { epoch, liveEpoch } = await epochs(db)
+    const head = await store.head()
+    await refuseLostLog(db, head)
+
+    const bus = options.bus ?? new InProcessBus(error => log.error({ err: error }, 'a handler of the bus failed'))
+    ending.push(() => bus.close())
+    const positions = new Positions(db, bus)
+    ending.push(() => positions.close())
+    const tokens = new Tokens(secrets, epoch)
+    const execute = createExecute(store, codec, clock)
+    const reading: Reading = { db, clock, secrets, publicUrl }
+    const pictures = imaging()
+    ending.push(() => pictures.close())
+    const hashing = passwords()
+    const guessPool = openPool(databaseUrl, 2, error => log.warn({ error: String(error) }, 'a connection to the database broke'))
+    ending.push(() => guessPool.end())
+    const commands: Commands = {
+      execute,
+      reading,
+      keys,
+      passwords: hashing,
+      accessTokens: accessTokens(secrets, clock),
+      sessions: luciaSessions({ db, execute, clock }),
+      guesses: guessLimiter(guessPool, { key: secrets.key('guesses'), on: config.rateLimit }),
+      imaging: pictures,
+      storage: await folderStorage(options.mediaDir),
+      settled: (position, of) =>
+        positions.wait(
+          of.map(({ key }) => key),
+          position,
+        ),
+    }
+    await destroyErasedKeys(store, keys)
+
+    const mail = outbox(db, clock)
+    const consumers = [
+      ...models.map(model => modelConsumer(model, codec, db, bus)),
+      ...reactionsOf({ commands, mail, db, store, codec }).map(reaction => reactionConsumer(reaction, codec, db, clock)),
+    ]
+    await registerConsumers(db, consumers, head)
+    const runner = new Runner({ store, db, bus, log, holder: randomUUID(), isTransient }, consumers)
+    await runner.start()
+    ending.push(() => runner.stop())
+    const timerLoop = new TimerLoop({ db, clock, log, timers: timerList, model: timers })
+    timerLoop.start()
+    ending.push(() => timerLoop.stop())
+
+    const { hub, routes: live, authenticate } = liveParts({ commands, bus, log, liveEpoch, positions, heartbeatMs: options.heartbeatMs ?? 25_000 })
+    await hub.start()
+    ending.push(() => hub.stop())
+
+    const status = async () => {
+      const at = await store.head()
+      return { head: at, consumers: await consumerStatus(db, models, at) }
+    }
+    const { registry, observe } = metrics({ status, liveClients: () => hub.size })
+    ending.push(async () => registry.clear())
+    const app = httpApp({
+      log,
+      publicUrl,
+      corsOrigins: config.corsOrigins,
+      trustedProxies: config.trustedProxies,
+      rateLimit: config.rateLimit,
+      classify: databaseProblem,
+      observe,
+    })
+    app.use(async (c, next) => {
+      const vars = c as unknown as { set<K extends keyof AppEnv['Variables']>(key: K, value: AppEnv['Variables'][K]): void }
+      vars.set('commands', commands)
+      vars.set('reading', reading)
+      vars.set('tokens', tokens)
+      vars.set('viewerId', null)
+      await next()
+    })
+    for (const routes of [...featureRoutes, live]) app.route('/v1', routes)
+    app.route('/', operationRoutes({ version, production: config.production, opsToken: config.opsToken, registry, status, troubles: () => troublesOf(status) }))
+    app.route('/', outboxRoutes({ db, production: config.production }))
+    app.route('/', documentation(app, { version, publicUrl }))
+
+    return {
+      fetch: app.fetch,
+      commands,
+      db,
+      store,
+      codec,
+      timers: timerLoop,
+      acceptWebSockets(server) {
+        const end = acceptWebSockets(server, { hub, log, authenticate })
+        ending.push(async () => end())
+      },
+      endLive: () => hub.stop(),
+      stop,
+    }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** A log that is shorter than what the read models have seen was restored or lost: to go on would mix two histories. */
+async function refuseLostLog(db: Database, head: number): Promise<void> {
+  const [row] = await db.run<{ key: string; checkpoint: number }>(
+    sql`select key, checkpoint from kernel.consumers where checkpoint > ${head} order by checkpoint desc limit 1`,
+  )
+  if (row === undefined) return
+  throw new StartupError(
+    `${row.key} has seen the log up to ${row.checkpoint}, but the log ends at ${head}: it was restored or is another one. Restore the database of this log.`,
+  )
+}
+
+/** Why this process cannot serve as it should. A model that lags is told, for reads that name a newer token have to wait for it. */
+async function troublesOf(status: StatusOf): Promise<string[]> {
+  try {
+    const { consumers } = await status()
+    return consumers.flatMap(({ name, state, lag }) => {
+      if (state === 'paused') return [`${name} is paused at an event that it cannot project`]
+      return lag > 10_000 && state !== 'waiting_for_upgrade' ? [`${name} is ${lag} positions behind the log`] : []
+    })
+  } catch (error) {
+    return [`the database does not answer: ${(error as Error).message}`]
+  }
+}
+
+type StatusOf = () => Promise<{ head: number; consumers: Awaited<ReturnType<typeof consumerStatus>> }>
+
+function metrics({ status, liveClients }: { status: StatusOf; liveClients: () => number }) {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  const registers = [registry]
+  const requests = new Histogram({
+    name: 'darkroom_http_request_seconds',
+    help: 'Answers by method, route and status',
+    labelNames: ['method', 'route', 'status'],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    registers,
+  })
+  const failures = new Counter({ name: 'darkroom_metrics_failures_total', help: 'Scrapes that could not ask the database', registers })
+  const lag = new Gauge({ name: 'darkroom_consumer_lag_positions', help: 'Positions that a consumer of the log has not passed', labelNames: ['consumer'], registers })
+  const paused = new Gauge({ name: 'darkroom_consumer_paused', help: '1 where a consumer stands at an event that it cannot project', labelNames: ['consumer'], registers })
+  new Gauge({
+    name: 'darkroom_log_position',
+    help: 'The position of the last event',
+    registers,
+    async collect() {
+      try {
+        const { head, consumers } = await status()
+        this.set(head)
+        for (const consumer of consumers) {
+          lag.set({ consumer: consumer.name }, consumer.lag)
+          paused.set({ consumer: consumer.name }, consumer.state === 'paused' ? 1 : 0)
+        }
+      } catch {
+        failures.inc()
+      }
+    },
+  })
+  new Gauge({
+    name: 'darkroom_live_clients',
+    help: 'Live connections of this node',
+    registers,
+    collect() {
+      this.set(liveClients())
+    },
+  })
+  return {
+    registry,
+    observe: ({ method, route, status, ms }: { method: string; route: string; status: number; ms: number }) =>
+      requests.observe({ method, route, status }, ms / 1_000),
+  }
+}

@@ -1,0 +1,56 @@
+import { readFileSync } from 'node:fs'
+import { setUp } from './setup.ts'
+import { startApp } from './app.ts'
+import { readConfig } from './config.ts'
+import { listen } from './kernel/http/listen.ts'
+import { StartupError } from './kernel/startup-error.ts'
+
+/** What a graceful end may take, in milliseconds. */
+const graceMs = 10_000
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+
+async function main(): Promise<void> {
+  const config = readConfig(process.env)
+  // Before anything else is started, so that a signal during the start ends it cleanly too.
+  const ending = new Promise<NodeJS.Signals>(resolve => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, resolve)
+  })
+  const setup = await setUp(config)
+  const { log } = setup
+  try {
+    const shownHost = config.host.includes(':') ? `[${config.host}]` : config.host
+    // Pictures' URLs name the port, so one that the system chooses has to be known first.
+    const app = await startApp({ ...setup, config, version, publicUrl: config.publicUrl ?? `http://${shownHost}:${config.port}` })
+    try {
+      const server = await listen({ fetch: app.fetch, host: config.host, port: config.port, log })
+      app.acceptWebSockets(server.server)
+      const url = config.publicUrl ?? `http://${shownHost}:${server.port}`
+      process.stdout.write(
+        [`Darkroom ${version} listens on ${url}`, `The API's documentation: ${url}/docs`, 'What to try next: the tour in the README, step by step with curl', ''].join('\n'),
+      )
+      const signal = await ending
+      log.info({ signal }, 'ends after what is under way')
+      const cut = setTimeout(() => {
+        log.error({}, 'the end took too long')
+        process.exit(1)
+      }, 2 * graceMs)
+      cut.unref()
+      await app.endLive()
+      await server.close(graceMs)
+    } finally {
+      await app.stop()
+    }
+  } finally {
+    await setup.close()
+  }
+}
+
+try {
+  await main()
+  process.exit(0)
+} catch (error) {
+  if (!(error instanceof StartupError)) throw error
+  process.stderr.write(`${error.message}\n`)
+  process.exit(1)
+}

@@ -1,0 +1,96 @@
+import type { Audience } from '../domain/posts/content.ts'
+import { type AccountId, isId, type PostId } from '../kernel/ids.ts'
+import type { JournalRow } from '../kernel/live/journal.ts'
+import type { ReadModel } from '../kernel/projecting/model.ts'
+import { commentsModel } from '../projections/comments/project.ts'
+import { likesModel } from '../projections/likes/project.ts'
+import { topicCounts } from '../projections/live/queries.ts'
+import { followeesOf, postAuthorRow, watcherRows } from '../projections/relationships/queries.ts'
+import type { Reading } from './context.ts'
+import { notificationModels, notificationViews } from './notifications.ts'
+import { postModels, postViews } from './posts.ts'
+import { authorFacts, maySeePost, ruleModels } from './rules.ts'
+
+/** What a row of the journal is told from: it is told when these have reached it. */
+export const liveModels = (type: string): readonly ReadModel[] => {
+  switch (type) {
+    case 'feed.post':
+    case 'post.updated':
+      return postModels
+    case 'notification':
+      return notificationModels
+    default:
+      return ruleModels
+  }
+}
+
+/** A row of the journal as a viewer may have it now; null where there is nothing to tell them. */
+export async function liveMessage(reading: Reading, viewerId: AccountId, row: JournalRow): Promise<{ type: string; data: unknown } | null> {
+  switch (row.type) {
+    case 'feed.post': {
+      const post = await postFor(reading, viewerId, row)
+      return post === undefined ? null : { type: 'feed.post', data: { post } }
+    }
+    case 'post.updated': {
+      const post = await postFor(reading, viewerId, row)
+      if (post !== undefined) return { type: 'post.updated', data: { post } }
+      // Who could see it before the edit is told that it is gone; who never could learns nothing.
+      return removal(reading, viewerId, row, row.ids.previousAudience)
+    }
+    case 'post.removed':
+      return removal(reading, viewerId, row, row.ids.audience)
+    case 'feed.removed':
+      return row.ids.accountId === viewerId ? null : { type: 'feed.removed', data: { accountId: row.ids.accountId } }
+    case 'notification': {
+      const { notificationId } = row.ids as { notificationId: string }
+      const told = (await notificationViews(reading, viewerId, [notificationId])).get(notificationId)
+      if (told === undefined) return null
+      const { view, first, position } = told
+      if (first === row.position) return { type: 'notification.created', data: { notification: view } }
+      // Otherwise a later row tells it, or the act was told before.
+      return position === row.position ? { type: 'notification.updated', data: { notification: view } } : null
+    }
+    default:
+      return null
+  }
+}
+
+async function postFor(reading: Reading, viewerId: AccountId, { ids }: JournalRow) {
+  const { postId } = ids as { postId: PostId }
+  return (await postViews(reading, viewerId, [postId])).get(postId)
+}
+
+async function removal(reading: Reading, viewerId: AccountId, { ids }: JournalRow, before: unknown): Promise<{ type: string; data: unknown } | null> {
+  const { postId, authorId } = ids as { postId: PostId; authorId: AccountId }
+  const audience = before as Audience | null
+  const author = (await authorFacts(reading, viewerId, [authorId])).get(authorId)
+  if (audience === null || author === undefined) return null
+  const was = { audience: audience.kind, audienceAccountIds: audience.kind === 'accounts' ? audience.accountIds : [] }
+  return maySeePost(viewerId, was, author, author.relation) ? { type: 'post.removed', data: { postId } } : null
+}
+
+/** The accounts whose followers the account is one of. */
+export const followees = async ({ db }: Reading, accountId: AccountId): Promise<AccountId[]> => (await followeesOf(db, { accountId })).map(({ id }) => id)
+
+/** What `post.counts` is told from. */
+export const topicModels: readonly ReadModel[] = [likesModel, commentsModel]
+
+/** The state of `post:<id>` and who of the viewers may see the post now; null where there is no such post. */
+export async function topicState(
+  reading: Reading,
+  topic: string,
+  viewerIds: readonly AccountId[],
+): Promise<{ type: string; data: unknown; allowed: ReadonlySet<string> } | null> {
+  const postId = topic.startsWith('post:') ? topic.slice('post:'.length) : ''
+  if (!isId(postId)) return null
+  const [post] = await postAuthorRow(reading.db, { viewerId: null, postId })
+  if (post === undefined) return null
+  const author = { id: post.id, isPrivate: post.type === 'private' }
+  const [watchers, [counts]] = await Promise.all([
+    watcherRows(reading.db, { authorId: author.id, viewerIds }),
+    topicCounts(reading.db, { postId }),
+  ])
+  const unasked = { followsYou: false, requested: false, closeFriend: false }
+  const allowed = watchers.filter(({ viewerId, ...relation }) => maySeePost(viewerId, post, author, { ...unasked, ...relation }))
+  return { type: 'post.counts', data: { postId, ...counts }, allowed: new Set(allowed.map(({ viewerId }) => viewerId)) }
+}
