@@ -20,7 +20,8 @@ export type AppEnv = {
   }
 }
 
-type Ctx = Context<HttpEnv & AppEnv>
+/** What helpers of handlers take: any handler's context has it, whatever validators stand before it. */
+export type Ctx = Pick<Context<HttpEnv & AppEnv>, 'var' | 'req' | 'header'>
 
 /** Puts the token of a command into its answer. */
 export function acknowledge(c: Ctx, position: number): void {

@@ -6,9 +6,8 @@ import type { OpenSession } from '../kernel/ports/sessions.ts'
 import { Problem } from '../kernel/problem.ts'
 import type { ReadModel } from '../kernel/projecting/model.ts'
 import { mac } from '../kernel/secrets.ts'
-import type { AppEnv } from './env.ts'
+import type { AppEnv, Ctx } from './env.ts'
 
-type Ctx = Context<HttpEnv & AppEnv>
 type Handler = MiddlewareHandler<HttpEnv & AppEnv>
 
 /** Lets through who shows the access token of an open session: sets `actor` and `viewerId`. @throws Problem 401 for everybody else */
@@ -40,7 +39,7 @@ async function sessionOf(c: Ctx): Promise<OpenSession | null> {
   return session
 }
 
-async function identify(c: Ctx, { accountId, sessionId }: OpenSession): Promise<void> {
+async function identify(c: Context<HttpEnv & AppEnv>, { accountId, sessionId }: OpenSession): Promise<void> {
   await c.var.limits.identify(accountId)
   c.set('viewerId', accountId)
   c.set('actor', { id: accountId, sessionId, correlationId: c.var.requestId })

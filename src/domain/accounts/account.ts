@@ -1,7 +1,7 @@
 import { decider, streamName } from '../../kernel/decider.ts'
 import { type EventsOf, eventType } from '../../kernel/events.ts'
 import type { AccountId, MediaId } from '../../kernel/ids.ts'
-import { notFound, refuse } from '../../kernel/problem.ts'
+import { notFound, refuse, unavailable } from '../../kernel/problem.ts'
 import type { ReservationId } from './name.ts'
 
 /** One person's (or brand's) account: who they say they are and how they sign in. */
@@ -127,6 +127,9 @@ export type AccountState = {
   username: string | null
   type: AccountType
   avatar: MediaId | null
+  /** Their files are removed or about to be. */
+  formerAvatars: readonly MediaId[]
+  passwordHash: string | null
   profile: Partial<Profile>
   erasureId: string | null
 }
@@ -141,6 +144,8 @@ const initial: AccountState = {
   username: null,
   type: 'personal',
   avatar: null,
+  formerAvatars: [],
+  passwordHash: null,
   profile: {},
   erasureId: null,
 }
@@ -148,8 +153,18 @@ const initial: AccountState = {
 function evolve(state: AccountState, event: AccountEvent): AccountState {
   switch (event.type) {
     case 'SignedUp': {
-      const { accountId, handle, reservationId, emailKey, username, profile } = event.data
-      return { ...state, status: 'open', accountId, handle, reservationId, emailKey, username, profile: profile ?? {} }
+      const { accountId, handle, reservationId, emailKey, username, passwordHash, profile } = event.data
+      return {
+        ...state,
+        status: 'open',
+        accountId,
+        handle,
+        reservationId,
+        emailKey,
+        username,
+        passwordHash,
+        profile: profile ?? {},
+      }
     }
     case 'SignUpAbandoned':
       return { ...state, status: 'abandoned' }
@@ -161,14 +176,17 @@ function evolve(state: AccountState, event: AccountEvent): AccountState {
     }
     case 'UsernameChangeAbandoned':
       return { ...state, abandoned: [...state.abandoned, event.data.reservationId] }
-    case 'AvatarChanged':
-      return { ...state, avatar: event.data.mediaId }
+    case 'AvatarChanged': {
+      const { mediaId, previousMediaId } = event.data
+      const formerAvatars = previousMediaId === null ? state.formerAvatars : [...state.formerAvatars, previousMediaId]
+      return { ...state, avatar: mediaId, formerAvatars }
+    }
     case 'AccountTypeChanged':
       return { ...state, type: event.data.type }
     case 'PasswordRehashed':
-      return state
+      return { ...state, passwordHash: event.data.passwordHash }
     case 'AccountErased':
-      return { ...state, status: 'erased', erasureId: event.data.erasureId }
+      return { ...state, status: 'erased', erasureId: event.data.erasureId, username: null, passwordHash: null, profile: {} }
     case 'ErasureCompleted':
       return { ...state, status: 'erasure_completed' }
   }
@@ -191,7 +209,7 @@ function decide(command: AccountCommand, state: AccountState): AccountEvent[] {
     const { type: _, ...data } = command
     if (state.status === 'none') return [SignedUp(data)]
     if (state.status === 'open') return []
-    throw notFound('account')
+    throw unavailable('This took so long that somebody else took the name; try again.')
   }
   if (command.type === 'AbandonName') {
     const { accountId, reservationId } = command
@@ -228,12 +246,18 @@ function decide(command: AccountCommand, state: AccountState): AccountEvent[] {
     }
     case 'ChangeAvatar': {
       const { mediaId } = command
-      return mediaId === state.avatar ? [] : [AvatarChanged({ accountId, mediaId, previousMediaId: state.avatar })]
+      if (mediaId === state.avatar) return []
+      if (mediaId !== null && state.formerAvatars.includes(mediaId)) {
+        return refuse('media_not_found', 'This picture was replaced and is gone: upload it again.')
+      }
+      return [AvatarChanged({ accountId, mediaId, previousMediaId: state.avatar })]
     }
     case 'ChangeType':
       return command.accountType === state.type ? [] : [AccountTypeChanged({ accountId, type: command.accountType })]
     case 'RehashPassword':
-      return [PasswordRehashed({ accountId, passwordHash: command.passwordHash })]
+      return command.passwordHash === state.passwordHash
+        ? []
+        : [PasswordRehashed({ accountId, passwordHash: command.passwordHash })]
   }
 }
 

@@ -3,7 +3,7 @@ import type { Context } from 'hono'
 import { invalid, Problem, refuse } from '../problem.ts'
 
 /** The Idempotency-Key. @throws Problem 422 unless it is 1 to 255 visible ASCII characters */
-export function idempotencyKey(c: Context): string | undefined {
+export function idempotencyKey(c: Pick<Context, 'req'>): string | undefined {
   const key = c.req.header('idempotency-key')
   if (key !== undefined && !/^[!-~]{1,255}$/.test(key))
     throw invalid('/Idempotency-Key', 'must be 1 to 255 visible ASCII characters')
@@ -11,14 +11,14 @@ export function idempotencyKey(c: Context): string | undefined {
 }
 
 /** The request's consistency tokens, unread. @throws Problem 422 for more than 8 */
-export function consistencyTokens(c: Context): string[] {
+export function consistencyTokens(c: Pick<Context, 'req'>): string[] {
   const tokens = (c.req.header('consistency-token') ?? '').split(',').flatMap(token => token.trim() || [])
   if (tokens.length > 8) throw invalid('/Consistency-Token', 'must not hold more than 8 tokens')
   return [...new Set(tokens)]
 }
 
 /** For answers that hold a secret. */
-export const noStore = (c: Context): void => c.header('Cache-Control', 'no-store')
+export const noStore = (c: Pick<Context, 'header'>): void => c.header('Cache-Control', 'no-store')
 
 /**
  * Answers with the JSON and its ETag `"<revision>.<hash>"`, or 304 without a body where If-None-Match has it. The hash is of the body,
@@ -40,7 +40,7 @@ const etagForm = /"[!#-~\u0080-\u00ff]*"/g
  * is not compared: a like must not hinder an edit.
  * @throws Problem 400 for what is no single ETag, 412 for one that is not of this house
  */
-export function ifMatch(c: Context): number | undefined {
+export function ifMatch(c: Pick<Context, 'req'>): number | undefined {
   const sent = c.req.header('if-match')?.trim()
   if (sent === undefined || sent === '*') return undefined
   const [, tag] = /^(?:W\/)?"([^",]*)"$/.exec(sent) ?? refuse('malformed', 'If-Match takes one ETag, as an answer gave it, or *.')

@@ -1,0 +1,58 @@
+import * as argon2 from '@node-rs/argon2'
+import * as bcrypt from '@node-rs/bcrypt'
+import type { Passwords } from '../../kernel/ports/passwords.ts'
+import { unavailable } from '../../kernel/problem.ts'
+
+/** OWASP's first choice for argon2id (which is the library's default kind): 19 MiB, two passes, one lane. */
+const parameters = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const
+
+/** The hash of a random password nobody knows, made with those parameters. */
+const nobodys = '$argon2id$v=19$m=19456,t=2,p=1$+vr2hh1JB5HGE+QHUOPaxg$zk5UtCseeWDBGLVGa6XKYrQFdCb61H12KFkOIBgkWP0'
+
+const isBcrypt = (hash: string): boolean => /^\$2[aby]\$/.test(hash)
+
+/**
+ * argon2id and, for hashes that came from elsewhere, bcrypt. Both run on the threads of libuv, which files and DNS need too: so few at once,
+ * and a short queue, that hashing starves nothing else.
+ * @param atOnce hashes computed at the same time
+ * @param queue how many more may wait
+ */
+export function createPasswords({ atOnce = 2, queue = 100 } = {}): Passwords {
+  const run = bounded(atOnce, queue)
+  return {
+    hash: password => run(() => argon2.hash(password, parameters)),
+    verify: (hash, password) =>
+      run(async () => {
+        if (hash !== null && isBcrypt(hash)) {
+          const right = await bcrypt.verify(password, hash)
+          return { right, upgrade: right }
+        }
+        const right = await argon2.verify(hash ?? nobodys, password)
+        return hash === null ? { right: false, upgrade: false } : { right, upgrade: right && isWeaker(hash) }
+      }),
+  }
+}
+
+function isWeaker(hash: string): boolean {
+  const { memoryCost, timeCost } = argon2.parseOptions(hash)
+  return !hash.startsWith('$argon2id$') || memoryCost < parameters.memoryCost || timeCost < parameters.timeCost
+}
+
+/** Runs work, `atOnce` at a time, in the order it came. @throws Problem unavailable where `queue` are waiting already */
+function bounded(atOnce: number, queue: number): <T>(work: () => Promise<T>) => Promise<T> {
+  const waiting: (() => void)[] = []
+  let running = 0
+  return async work => {
+    if (running >= atOnce) {
+      if (waiting.length >= queue) throw unavailable('Too many are signing in at this moment; try again.', 2)
+      await new Promise<void>(resolve => waiting.push(resolve)) // whoever ends hands its place on
+    } else running++
+    try {
+      return await work()
+    } finally {
+      const next = waiting.shift()
+      if (next === undefined) running--
+      else next()
+    }
+  }
+}
