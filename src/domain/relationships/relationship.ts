@@ -11,7 +11,9 @@ type Follow = { followerId: AccountId; followeeId: AccountId }
 
 const FollowRequested = eventType<'FollowRequested', Follow>('FollowRequested')
 /** The request is gone: taken back, refused, or severed by a block. */
-const FollowRequestEnded = eventType<'FollowRequestEnded', Follow & { reason: 'withdrawn' | 'refused' | 'blocked' }>('FollowRequestEnded')
+const FollowRequestEnded = eventType<'FollowRequestEnded', Follow & { reason: 'withdrawn' | 'refused' | 'blocked' }>(
+  'FollowRequestEnded',
+)
 /** `accepted`: a request came before; the request ends with this. */
 const Followed = eventType<'Followed', Follow & { accepted: boolean }>('Followed')
 const Unfollowed = eventType<'Unfollowed', Follow & { reason: 'unfollowed' | 'removed' | 'blocked' }>('Unfollowed')
@@ -30,7 +32,7 @@ export const relationshipEvents = [
   CloseFriendAdded,
   CloseFriendRemoved,
 ] as const
-export { Blocked, CloseFriendAdded, CloseFriendRemoved, Followed, FollowRequested, FollowRequestEnded, Unblocked, Unfollowed }
+export { Blocked, CloseFriendAdded, CloseFriendRemoved, Followed, FollowRequestEnded, FollowRequested, Unblocked, Unfollowed }
 export type RelationshipEvent = EventsOf<typeof relationshipEvents>
 
 /** Each set holds the one who acts: who follows, asks, blocks, counts the other among their close friends. */
@@ -72,7 +74,17 @@ function evolve(state: RelationshipState, event: RelationshipEvent): Relationshi
 /** `actorId` does it to, or about, `otherId`. */
 export type RelationshipCommand = { readonly actorId: AccountId; readonly otherId: AccountId } & (
   | { readonly type: 'Follow'; readonly otherIsPrivate: boolean }
-  | { readonly type: 'Unfollow' | 'AcceptRequest' | 'RefuseRequest' | 'RemoveFollower' | 'Block' | 'Unblock' | 'AddCloseFriend' | 'RemoveCloseFriend' }
+  | {
+      readonly type:
+        | 'Unfollow'
+        | 'AcceptRequest'
+        | 'RefuseRequest'
+        | 'RemoveFollower'
+        | 'Block'
+        | 'Unblock'
+        | 'AddCloseFriend'
+        | 'RemoveCloseFriend'
+    }
 )
 
 function decide(command: RelationshipCommand, state: RelationshipState): RelationshipEvent[] {
@@ -89,7 +101,8 @@ function decide(command: RelationshipCommand, state: RelationshipState): Relatio
     }
     case 'Unfollow': {
       const follow = { followerId: actorId, followeeId: otherId }
-      if (state.follows.includes(actorId)) return [Unfollowed({ ...follow, reason: 'unfollowed' }), ...notClose(state, otherId, actorId)]
+      if (state.follows.includes(actorId))
+        return [Unfollowed({ ...follow, reason: 'unfollowed' }), ...notClose(state, otherId, actorId)]
       return state.requests.includes(actorId) ? [FollowRequestEnded({ ...follow, reason: 'withdrawn' })] : []
     }
     case 'AcceptRequest':
@@ -97,12 +110,18 @@ function decide(command: RelationshipCommand, state: RelationshipState): Relatio
       if (!state.requests.includes(otherId)) throw notFound('follow request')
       return [Followed({ followerId: otherId, followeeId: actorId, accepted: true })]
     case 'RefuseRequest':
-      return state.requests.includes(otherId) ? [FollowRequestEnded({ followerId: otherId, followeeId: actorId, reason: 'refused' })] : []
+      return state.requests.includes(otherId)
+        ? [FollowRequestEnded({ followerId: otherId, followeeId: actorId, reason: 'refused' })]
+        : []
     case 'RemoveFollower':
       if (!state.follows.includes(otherId)) return []
       return [Unfollowed({ followerId: otherId, followeeId: actorId, reason: 'removed' }), ...notClose(state, actorId, otherId)]
     case 'Block':
-      return state.blocks.includes(actorId) ? [] : [Blocked({ blockerId: actorId, blockedId: otherId }), ...severed(state, actorId, otherId)]
+      // Whoever is blocked cannot know it: the other is as one that does not exist, so a pair never blocks both ways.
+      if (state.blocks.includes(otherId)) throw notFound('account')
+      return state.blocks.includes(actorId)
+        ? []
+        : [Blocked({ blockerId: actorId, blockedId: otherId }), ...severed(state, actorId, otherId)]
     case 'Unblock':
       return state.blocks.includes(actorId) ? [Unblocked({ blockerId: actorId, blockedId: otherId })] : []
     case 'AddCloseFriend':

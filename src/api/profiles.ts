@@ -1,0 +1,101 @@
+import * as v from 'valibot'
+import { pageQuery } from '../kernel/cursor.ts'
+import { describe } from '../kernel/http/describe.ts'
+import { routes } from '../kernel/http/env.ts'
+import { withEtag } from '../kernel/http/headers.ts'
+import { example, listOf, model } from '../kernel/http/schema.ts'
+import { params, query } from '../kernel/http/validate.ts'
+import { accountModels, accountView, accountViews, profileModels } from '../reading/accounts.ts'
+import { accountsOf } from '../reading/relationships.ts'
+import type { AppEnv } from './env.ts'
+import { fresh, maybeSignedIn } from './middleware.ts'
+import { answerPage } from './paging.ts'
+import { AccountCounts, AccountItem, AccountRef, AccountViewer, Id, ids } from './schemas.ts'
+
+const Profile = model(
+  'Profile',
+  v.object({
+    id: Id,
+    username: example(v.string(), 'ada'),
+    displayName: example(v.nullable(v.string()), 'Ada Byron'),
+    bio: example(v.nullable(v.string()), 'Light, mostly'),
+    website: example(v.nullable(v.string()), 'https://ada.example/'),
+    avatarUrl: example(v.nullable(v.string()), null),
+    type: example(v.picklist(['personal', 'private']), 'personal'),
+    isPrivate: v.boolean(),
+    counts: AccountCounts,
+    viewer: AccountViewer,
+  }),
+)
+
+const tag = 'Profiles'
+
+const lists = {
+  followers: 'Who follows an account',
+  following: 'Whom an account follows',
+  mutuals: 'An account’s followers whom you follow',
+} as const
+
+const listRoute = (list: keyof typeof lists) =>
+  describe(lists[list], {
+    tag,
+    description: 'Newest first. Empty where the account is private and you do not follow it, and where you block it.',
+    auth: 'optional',
+    responses: { 200: listOf(AccountItem) },
+    problems: ['cursor_invalid'],
+  })
+
+const one = params({ account: AccountRef })
+
+/** Profiles, for whoever may know the account. */
+export const profilesRoutes = routes<AppEnv>()
+  .get(
+    '/accounts',
+    describe('Several profiles by their ids', {
+      tag,
+      description: 'In the order of the ids; what you may not see is left out.',
+      auth: 'optional',
+      responses: { 200: v.object({ items: v.array(Profile), nextCursor: v.null() }) },
+    }),
+    maybeSignedIn,
+    query({ ids }),
+    fresh(...profileModels),
+    async c => {
+      const found = await accountViews(c.var.reading, c.var.viewerId, c.var.query.ids)
+      const items = [...new Set(c.var.query.ids)].flatMap(id => found.get(id)?.view ?? [])
+      return c.json({ items, nextCursor: null })
+    },
+  )
+  .get(
+    '/accounts/:account',
+    describe('A profile', {
+      tag,
+      description:
+        'Of a private account too; its counts are shown to all. An account that blocks you is as one that does not exist.',
+      auth: 'optional',
+      responses: { 200: Profile },
+      etag: true,
+    }),
+    maybeSignedIn,
+    one,
+    fresh(...profileModels),
+    async c => {
+      const { view, revision } = await accountView(c.var.reading, c.var.viewerId, c.var.params.account)
+      return withEtag(c, view, revision)
+    },
+  )
+  .get('/accounts/:account/followers', listRoute('followers'), maybeSignedIn, one, query(pageQuery), fresh(...accountModels), c =>
+    answerPage(c, `followers of ${c.var.params.account}`, c.var.query, page =>
+      accountsOf(c.var.reading, c.var.viewerId, 'followers', c.var.params.account, page),
+    ),
+  )
+  .get('/accounts/:account/following', listRoute('following'), maybeSignedIn, one, query(pageQuery), fresh(...accountModels), c =>
+    answerPage(c, `following of ${c.var.params.account}`, c.var.query, page =>
+      accountsOf(c.var.reading, c.var.viewerId, 'following', c.var.params.account, page),
+    ),
+  )
+  .get('/accounts/:account/mutuals', listRoute('mutuals'), maybeSignedIn, one, query(pageQuery), fresh(...accountModels), c =>
+    answerPage(c, `mutuals of ${c.var.params.account}`, c.var.query, page =>
+      accountsOf(c.var.reading, c.var.viewerId, 'mutuals', c.var.params.account, page),
+    ),
+  )

@@ -1,0 +1,122 @@
+import * as v from 'valibot'
+import { type Relating, relate } from '../commands/relationships.ts'
+import { pageQuery } from '../kernel/cursor.ts'
+import { describe } from '../kernel/http/describe.ts'
+import { routes } from '../kernel/http/env.ts'
+import { listOf, model } from '../kernel/http/schema.ts'
+import { params, query } from '../kernel/http/validate.ts'
+import { accountModels } from '../reading/accounts.ts'
+import { countsAfter, ownAccounts } from '../reading/relationships.ts'
+import { type AppEnv, acknowledge, type Ctx } from './env.ts'
+import { fresh, signedIn } from './middleware.ts'
+import { answerPage } from './paging.ts'
+import { AccountCounts, AccountItem, AccountRef, AccountViewer, Id } from './schemas.ts'
+
+const Relationship = model('Relationship', v.object({ id: Id, viewer: AccountViewer, counts: AccountCounts }))
+const FollowState = model(
+  'FollowState',
+  v.object({
+    id: Id,
+    viewer: AccountViewer,
+    counts: AccountCounts,
+    state: v.picklist(['following', 'requested', 'none']),
+  }),
+)
+
+/** Decides, and answers how it stands with the account after it: the viewer's side as decided, the counts with it. */
+async function related(c: Ctx, type: Relating, ref: string) {
+  const { otherId, viewer, position } = await relate(c.var.commands, c.var.actor, type, ref)
+  const counts = await countsAfter(c.var.reading, c.var.actor.id, otherId, viewer)
+  acknowledge(c, position)
+  return { id: otherId, viewer, counts }
+}
+
+async function followed(c: Ctx, type: 'Follow' | 'Unfollow', ref: string) {
+  const after = await related(c, type, ref)
+  const { follows, requested } = after.viewer
+  return { ...after, state: follows ? 'following' : requested ? 'requested' : 'none' }
+}
+
+const tag = 'Relations'
+const toggle = (summary: string, description?: string) =>
+  describe(summary, {
+    tag,
+    ...(description === undefined ? {} : { description }),
+    responses: { 200: Relationship },
+    problems: ['validation_failed', 'read_model_behind'],
+  })
+const followToggle = (summary: string, description: string) =>
+  describe(summary, { tag, description, responses: { 200: FollowState }, problems: ['validation_failed', 'read_model_behind'] })
+const list = (summary: string) =>
+  describe(summary, { tag, description: 'Newest first.', responses: { 200: listOf(AccountItem) }, problems: ['cursor_invalid'] })
+
+const other = params({ account: AccountRef })
+const known = fresh(...accountModels)
+
+/** Who follows, blocks and trusts whom. */
+export const relationshipsRoutes = routes<AppEnv>()
+  .put(
+    '/accounts/:account/follow',
+    followToggle('Follow an account', 'A private one is asked first: the state is then `requested`.'),
+    signedIn,
+    other,
+    known,
+    async c => c.json(await followed(c, 'Follow', c.var.params.account)),
+  )
+  .delete(
+    '/accounts/:account/follow',
+    followToggle('Unfollow an account', 'Takes a request back too.'),
+    signedIn,
+    other,
+    known,
+    async c => c.json(await followed(c, 'Unfollow', c.var.params.account)),
+  )
+  .get('/me/follow-requests', list('Who asks to follow you'), signedIn, query(pageQuery), known, c =>
+    answerPage(c, `follow requests of ${c.var.actor.id}`, c.var.query, page =>
+      ownAccounts(c.var.reading, c.var.actor.id, 'requests', page),
+    ),
+  )
+  .put('/me/follow-requests/:account', toggle('Accept a follow request'), signedIn, other, known, async c =>
+    c.json(await related(c, 'AcceptRequest', c.var.params.account)),
+  )
+  .delete('/me/follow-requests/:account', toggle('Refuse a follow request'), signedIn, other, known, async c =>
+    c.json(await related(c, 'RefuseRequest', c.var.params.account)),
+  )
+  .delete(
+    '/me/followers/:account',
+    toggle('Remove a follower', 'They are not told. What they could see as a follower is gone for them at once.'),
+    signedIn,
+    other,
+    known,
+    async c => c.json(await related(c, 'RemoveFollower', c.var.params.account)),
+  )
+  .put(
+    '/accounts/:account/block',
+    toggle('Block an account', 'Ends all follows and requests between you. For them you do not exist any more.'),
+    signedIn,
+    other,
+    known,
+    async c => c.json(await related(c, 'Block', c.var.params.account)),
+  )
+  .delete('/accounts/:account/block', toggle('Unblock an account'), signedIn, other, known, async c =>
+    c.json(await related(c, 'Unblock', c.var.params.account)),
+  )
+  .get('/me/blocks', list('Whom you block'), signedIn, query(pageQuery), known, c =>
+    answerPage(c, `blocks of ${c.var.actor.id}`, c.var.query, page => ownAccounts(c.var.reading, c.var.actor.id, 'blocks', page)),
+  )
+  .put(
+    '/accounts/:account/close-friend',
+    toggle('Count a follower among your close friends', 'They are not told, and it ends when they follow you no more.'),
+    signedIn,
+    other,
+    known,
+    async c => c.json(await related(c, 'AddCloseFriend', c.var.params.account)),
+  )
+  .delete('/accounts/:account/close-friend', toggle('Remove a close friend'), signedIn, other, known, async c =>
+    c.json(await related(c, 'RemoveCloseFriend', c.var.params.account)),
+  )
+  .get('/me/close-friends', list('Your close friends'), signedIn, query(pageQuery), known, c =>
+    answerPage(c, `close friends of ${c.var.actor.id}`, c.var.query, page =>
+      ownAccounts(c.var.reading, c.var.actor.id, 'closeFriends', page),
+    ),
+  )
