@@ -8,8 +8,8 @@ import { params, query } from '../kernel/http/validate.ts'
 import { accountModels, accountView, accountViews, profileModels } from '../reading/accounts.ts'
 import { accountsOf } from '../reading/relationships.ts'
 import type { AppEnv } from './env.ts'
+import { answerPage } from './lists.ts'
 import { fresh, maybeSignedIn } from './middleware.ts'
-import { answerPage } from './paging.ts'
 import { AccountCounts, AccountItem, AccountRef, AccountViewer, Id, ids } from './schemas.ts'
 
 const Profile = model(

@@ -8,8 +8,8 @@ import { params, query } from '../kernel/http/validate.ts'
 import { accountModels } from '../reading/accounts.ts'
 import { countsAfter, ownAccounts } from '../reading/relationships.ts'
 import { type AppEnv, acknowledge, type Ctx } from './env.ts'
+import { answerPage } from './lists.ts'
 import { fresh, signedIn } from './middleware.ts'
-import { answerPage } from './paging.ts'
 import { AccountCounts, AccountItem, AccountRef, AccountViewer, Id } from './schemas.ts'
 
 const Relationship = model('Relationship', v.object({ id: Id, viewer: AccountViewer, counts: AccountCounts }))
