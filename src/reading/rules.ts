@@ -66,6 +66,9 @@ export function maySeePost(
 /** Whether the viewer may see what an account says under a post that they may see: a block hides it both ways. */
 export const maySeeComment = (relation: Relation): boolean => !relation.blocks && !relation.blockedBy
 
+/** Whether the viewer is told of what an account does to what is theirs: a block hides it both ways. */
+export const mayHearOf = (relation: Relation): boolean => !relation.blocks && !relation.blockedBy
+
 /** Whether the viewer may comment on a post that they may see. */
 export const mayComment = (viewerId: ViewerId, post: Pick<SeenPost, 'authorId' | 'comments' | 'relation'>): boolean =>
   viewerId !== null &&

@@ -1,0 +1,127 @@
+import type { NotificationId, NotificationType } from '../domain/notifications/notifications.ts'
+import type { AccountId, CommentId, PostId } from '../kernel/ids.ts'
+import { notificationsModel } from '../projections/notifications/project.ts'
+import {
+  actorsNamed,
+  type NotificationRow,
+  notificationPosition,
+  notificationRows,
+  notificationsById,
+  unseenRows,
+} from '../projections/notifications/queries.ts'
+import { type AccountItem, accountItem } from './accounts.ts'
+import { commentModels, commentViews } from './comments.ts'
+import type { Reading } from './context.ts'
+import { fillPage, type PageOf } from './page.ts'
+import { type PostView, postModels, postViews } from './posts.ts'
+import { authorFacts, mayHearOf } from './rules.ts'
+
+/** What notifications are made of. */
+export const notificationModels = [notificationsModel, ...postModels, ...commentModels] as const
+
+export type NotificationView = {
+  readonly id: NotificationId
+  readonly type: NotificationType
+  /** When the last act that was told happened. */
+  readonly at: string
+  /** The newest first, three at most. */
+  readonly actors: readonly AccountItem[]
+  readonly count: number
+  readonly post: { readonly id: PostId; readonly thumbnailUrl: string } | null
+  readonly comment: { readonly id: CommentId; readonly text: string } | null
+  readonly seen: boolean
+}
+
+/** A page of the account's notifications, by the last act of each. */
+export const notificationsPage = (
+  reading: Reading,
+  accountId: AccountId,
+  page: { limit: number; after: number | null },
+): Promise<PageOf<NotificationView>> =>
+  fillPage({
+    ...page,
+    fetch: (after, n) => notificationRows(reading.db, { accountId, after: after ?? Number.MAX_SAFE_INTEGER, n }),
+    hydrate: rows => hydrate(reading, accountId, rows),
+  })
+
+/**
+ * The account's notifications by id, absent where nothing of them may be seen. `first` and `position` are those of the events that made it and that
+ * told of it last: an event at `first` is news of a new one, one after that up to `position` changed it, a later one told nothing anew.
+ */
+export async function notificationViews(
+  reading: Reading,
+  accountId: AccountId,
+  ids: readonly NotificationId[],
+): Promise<Map<NotificationId, { view: NotificationView; first: number; position: number }>> {
+  const rows = await notificationsById(reading.db, { accountId, ids })
+  const views = await hydrate(reading, accountId, rows)
+  return new Map(
+    rows.flatMap(({ id, first, position }) => {
+      const view = views.get(id)
+      return view === undefined ? [] : [[id, { view, first, position }] as const]
+    }),
+  )
+}
+
+/** So many unseen ones are counted at most. */
+export const mostUnseen = 100
+
+/** How many the account would see and has not seen, up to 100. */
+export async function unseenCount(reading: Reading, accountId: AccountId): Promise<number> {
+  const { items } = await fillPage({
+    limit: mostUnseen,
+    after: null,
+    fetch: (after, n) => unseenRows(reading.db, { accountId, after: after ?? Number.MAX_SAFE_INTEGER, n }),
+    hydrate: rows => hydrate(reading, accountId, rows),
+  })
+  return items.length
+}
+
+/** The position up to which all is seen with one notification, or with the newest; null where there is none. */
+export async function seenPosition({ db }: Reading, accountId: AccountId, id: NotificationId | null): Promise<number | null> {
+  const [row] = await notificationPosition(db, { accountId, id })
+  return row?.position ?? null
+}
+
+/** Left out where the rules leave no actor, or not what it is about. */
+async function hydrate(
+  reading: Reading,
+  accountId: AccountId,
+  rows: readonly NotificationRow[],
+): Promise<Map<NotificationId, NotificationView>> {
+  if (rows.length === 0) return new Map()
+  const [accounts, posts, comments] = await Promise.all([
+    authorFacts(
+      reading,
+      accountId,
+      rows.flatMap(({ actors }) => actors),
+    ),
+    postViews(reading, accountId, present(rows.map(({ post }) => post))),
+    commentViews(reading, accountId, present(rows.map(({ comment }) => comment))),
+  ])
+  const views = new Map<NotificationId, NotificationView>()
+  for (const { id, type, at, seen, count, ...row } of rows) {
+    const actors = row.actors
+      .flatMap(actor => accounts.get(actor) ?? [])
+      .filter(({ relation }) => mayHearOf(relation))
+      .slice(0, actorsNamed)
+    const post = row.post === null ? null : posts.get(row.post)
+    const comment = row.comment === null ? null : comments.get(row.comment)
+    if (actors.length === 0 || post === undefined || comment === undefined) continue
+    views.set(id, {
+      id,
+      type,
+      at,
+      actors: actors.map(actor => accountItem(reading, actor)),
+      count,
+      post: post && { id: post.id, thumbnailUrl: thumbnailOf(post) },
+      comment: comment && { id: comment.id, text: comment.text },
+      seen,
+    })
+  }
+  return views
+}
+
+const thumbnailOf = ({ media }: PostView): string => media[0]!.renditions.find(({ name }) => name === 'thumbnail')!.url
+
+const present = <T>(ids: readonly (T | null)[]): T[] => [...new Set(ids.filter(id => id !== null))]
