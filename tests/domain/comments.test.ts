@@ -48,7 +48,10 @@ describe('deleting', () => {
     given(comment, added).when(remove('eve')).then('forbidden')
   })
 
-  it('twice is nothing', () => given(comment, added, deleted).when(remove('ben')).then([]))
+  it('twice is nothing, for those who could', () => {
+    given(comment, added, deleted).when(remove('ben')).then([])
+    given(comment, added, deleted).when(remove('eve')).then('not_found')
+  })
 
   it('finds nothing before it is added', () => given(comment).when(remove('ben')).then('not_found'))
 })

@@ -37,7 +37,14 @@ const CommentEdited = eventType<
 /** With a top-level comment go its replies. */
 const CommentDeleted = eventType<
   'CommentDeleted',
-  { commentId: CommentId; postId: PostId; postAuthorId: AccountId; authorId: AccountId; parentId: CommentId | null; deletedBy: AccountId }
+  {
+    commentId: CommentId
+    postId: PostId
+    postAuthorId: AccountId
+    authorId: AccountId
+    parentId: CommentId | null
+    deletedBy: AccountId
+  }
 >('CommentDeleted')
 
 export const commentEvents = [CommentAdded, CommentEdited, CommentDeleted] as const
@@ -46,11 +53,19 @@ export type CommentEvent = EventsOf<typeof commentEvents>
 
 type Place = { commentId: CommentId; postId: PostId; postAuthorId: AccountId; authorId: AccountId; parentId: CommentId | null }
 
-export type CommentState = { status: 'none' } | ({ status: 'visible' | 'deleted'; text: string | null; mentionIds: AccountId[] } & Place)
+export type CommentState =
+  | { status: 'none' }
+  | ({ status: 'visible' | 'deleted'; text: string | null; mentionIds: AccountId[] } & Place)
 
 const initial: CommentState = { status: 'none' }
 
-const placeOf = ({ commentId, postId, postAuthorId, authorId, parentId }: Place): Place => ({ commentId, postId, postAuthorId, authorId, parentId })
+const placeOf = ({ commentId, postId, postAuthorId, authorId, parentId }: Place): Place => ({
+  commentId,
+  postId,
+  postAuthorId,
+  authorId,
+  parentId,
+})
 
 function evolve(state: CommentState, event: CommentEvent): CommentState {
   switch (event.type) {
@@ -67,7 +82,10 @@ function evolve(state: CommentState, event: CommentEvent): CommentState {
 
 export type CommentCommand =
   | ({ type: 'Add'; repliedToId: AccountId | null; text: string; mentionIds: AccountId[] } & Place)
-  | { type: 'Edit'; actorId: AccountId; text: string; mentionIds: AccountId[] }
+  /** Decides nothing: who asks gets the state, as the leader has it. */
+  | { type: 'Recall' }
+  /** Without a text nothing is to be changed. */
+  | { type: 'Edit'; actorId: AccountId; text: string | undefined; mentionIds: AccountId[] }
   | { type: 'Delete'; actorId: AccountId }
 
 function decide(command: CommentCommand, state: CommentState): CommentEvent[] {
@@ -78,18 +96,23 @@ function decide(command: CommentCommand, state: CommentState): CommentEvent[] {
       if (state.status === 'visible') return []
       throw notFound('comment')
     }
+    case 'Recall':
+      return []
     case 'Edit': {
       if (state.status !== 'visible') throw notFound('comment')
       if (state.authorId !== command.actorId) return refuse('forbidden', 'Only its author can change a comment.')
       const { text, mentionIds } = command
-      if (text === state.text) return []
+      if (text === undefined || text === state.text) return []
       const addedMentionIds = mentionIds.filter(id => !state.mentionIds.includes(id))
       return [CommentEdited({ ...placeOf(state), text, mentionIds, addedMentionIds })]
     }
     case 'Delete': {
-      if (state.status === 'deleted') return []
       if (state.status === 'none') throw notFound('comment')
       const allowed = command.actorId === state.authorId || command.actorId === state.postAuthorId
+      if (state.status === 'deleted') {
+        if (allowed) return []
+        throw notFound('comment')
+      }
       if (!allowed) return refuse('forbidden', 'Only its author and the author of the post can delete a comment.')
       return [CommentDeleted({ ...placeOf(state), deletedBy: command.actorId })]
     }

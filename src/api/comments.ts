@@ -1,0 +1,152 @@
+import * as v from 'valibot'
+import { addComment, deleteComment, editComment } from '../commands/comments.ts'
+import { pageQuery } from '../kernel/cursor.ts'
+import { describe } from '../kernel/http/describe.ts'
+import { routes } from '../kernel/http/env.ts'
+import { ifMatch, withEtag } from '../kernel/http/headers.ts'
+import { example, listOf, model } from '../kernel/http/schema.ts'
+import { body, params, query } from '../kernel/http/validate.ts'
+import { invalid } from '../kernel/problem.ts'
+import { commentModels, commentsAround, commentsOf, commentView, repliesTo } from '../reading/comments.ts'
+import { type AppEnv, acknowledge, present } from './env.ts'
+import { answerPage } from './lists.ts'
+import { creation, fresh, maybeSignedIn, signedIn } from './middleware.ts'
+import { AccountItem, Id, Time, Words } from './schemas.ts'
+
+const Text = example(v.pipe(Words, v.regex(/\S/, 'must hold more than white space')), 'What light!')
+
+const Comment = model(
+  'Comment',
+  v.object({
+    id: Id,
+    postId: Id,
+    parentId: example(v.pipe(v.nullable(Id), v.description('The comment that it is a reply to')), null),
+    author: AccountItem,
+    text: example(v.string(), 'What light!'),
+    mentions: v.array(AccountItem),
+    createdAt: Time,
+    editedAt: example(v.nullable(Time), null),
+    counts: v.object({ likes: example(v.number(), 5), replies: example(v.number(), 1) }),
+    viewer: v.object({ liked: v.boolean(), canEdit: v.boolean(), canDelete: v.boolean() }),
+  }),
+)
+
+const NewComment = model(
+  'NewComment',
+  v.strictObject({ text: Text, parentId: v.optional(v.nullable(example(Id, '5f0c7a1e-3b9d-4c62-8a4e-0d1f2c3b4a59')), null) }),
+)
+const CommentChanges = model('CommentChanges', v.strictObject({ text: v.optional(Text) }))
+
+const tag = 'Comments'
+const one = params({ id: Id })
+const known = fresh(...commentModels)
+
+/** Comments on posts and the replies to them. */
+export const commentsRoutes = routes<AppEnv>()
+  .get(
+    '/posts/:id/comments',
+    describe('The comments on a post', {
+      tag,
+      description:
+        'Without replies, newest first. `around` gives the page that holds that comment, or the one that it is a reply to.',
+      auth: 'optional',
+      responses: { 200: listOf(Comment) },
+      problems: ['cursor_invalid'],
+    }),
+    maybeSignedIn,
+    one,
+    query({ ...pageQuery, around: v.optional(v.pipe(Id, v.description('A comment’s id'))) }),
+    known,
+    c => {
+      const { id } = c.var.params
+      const { around, ...asked } = c.var.query
+      if (around !== undefined && asked.cursor !== undefined) throw invalid('/around', 'cannot stand beside a cursor')
+      return answerPage(c, `comments on ${id}`, asked, page =>
+        around === undefined
+          ? commentsOf(c.var.reading, c.var.viewerId, id, page)
+          : commentsAround(c.var.reading, c.var.viewerId, id, around, page.limit),
+      )
+    },
+  )
+  .post(
+    '/posts/:id/comments',
+    describe('Comment on a post', {
+      tag,
+      description: 'A reply to a reply stands under the same comment as that.',
+      responses: { 201: { schema: Comment, headers: { Location: 'Its path', ETag: 'Its version' } } },
+      problems: ['forbidden'],
+    }),
+    signedIn,
+    one,
+    body(NewComment),
+    known,
+    async c => {
+      const made = creation<'comment'>(c, c.var.body)
+      const position = await addComment(c.var.commands, c.var.actor, made, c.var.params.id, c.var.body)
+      await present(c, position, commentModels)
+      const { view, revision } = await commentView(c.var.reading, c.var.actor.id, made.id)
+      c.header('Location', `/v1/comments/${made.id}`)
+      return withEtag(c, view, revision, 201)
+    },
+  )
+  .get(
+    '/comments/:id',
+    describe('A comment', { tag, auth: 'optional', responses: { 200: Comment }, etag: true }),
+    maybeSignedIn,
+    one,
+    known,
+    async c => {
+      const { view, revision } = await commentView(c.var.reading, c.var.viewerId, c.var.params.id)
+      return withEtag(c, view, revision)
+    },
+  )
+  .patch(
+    '/comments/:id',
+    describe('Change your comment', { tag, responses: { 200: Comment }, problems: ['forbidden'], etag: true }),
+    signedIn,
+    one,
+    body(CommentChanges),
+    known,
+    async c => {
+      const { id } = c.var.params
+      const position = await editComment(c.var.commands, c.var.actor, id, c.var.body, ifMatch(c))
+      await present(c, position, commentModels)
+      const { view, revision } = await commentView(c.var.reading, c.var.actor.id, id)
+      return withEtag(c, view, revision)
+    },
+  )
+  .delete(
+    '/comments/:id',
+    describe('Delete a comment', {
+      tag,
+      description:
+        'Yours, or any under your post. Its replies go with it. Gone for everybody when this answers; a repeat answers the same.',
+      responses: { 204: null },
+      problems: ['forbidden', 'read_model_behind'],
+    }),
+    signedIn,
+    one,
+    known,
+    async c => {
+      acknowledge(c, await deleteComment(c.var.commands, c.var.actor, c.var.params.id))
+      return c.body(null, 204)
+    },
+  )
+  .get(
+    '/comments/:id/replies',
+    describe('The replies to a comment', {
+      tag,
+      description: 'Oldest first.',
+      auth: 'optional',
+      responses: { 200: listOf(Comment) },
+      problems: ['cursor_invalid'],
+    }),
+    maybeSignedIn,
+    one,
+    query(pageQuery),
+    known,
+    c =>
+      answerPage(c, `replies to ${c.var.params.id}`, c.var.query, page =>
+        repliesTo(c.var.reading, c.var.viewerId, c.var.params.id, page),
+      ),
+  )

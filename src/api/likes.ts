@@ -1,0 +1,87 @@
+import * as v from 'valibot'
+import { toggleCommentLike, togglePostLike } from '../commands/likes.ts'
+import { pageQuery } from '../kernel/cursor.ts'
+import { describe } from '../kernel/http/describe.ts'
+import { routes } from '../kernel/http/env.ts'
+import { example, listOf, model } from '../kernel/http/schema.ts'
+import { params, query } from '../kernel/http/validate.ts'
+import { commentLiked, likedModels, likedPosts, likeModels, likerModels, likers, postLiked } from '../reading/likes.ts'
+import { type AppEnv, acknowledge, type Ctx } from './env.ts'
+import { answerPage } from './lists.ts'
+import { fresh, maybeSignedIn, signedIn } from './middleware.ts'
+import { Post } from './posts.ts'
+import { AccountItem, Id } from './schemas.ts'
+
+const viewer = v.object({ liked: example(v.boolean(), true) })
+const PostLike = model(
+  'PostLike',
+  v.object({ id: Id, viewer, counts: v.object({ likes: example(v.number(), 42), comments: example(v.number(), 3) }) }),
+)
+const CommentLike = model(
+  'CommentLike',
+  v.object({ id: Id, viewer, counts: v.object({ likes: example(v.number(), 5), replies: example(v.number(), 1) }) }),
+)
+
+const tag = 'Likes'
+const toggle = (summary: string, after: v.GenericSchema) => describe(summary, { tag, responses: { 200: after } })
+const subject = params({ id: Id })
+const known = fresh(...likeModels)
+
+/** Decides, and answers at once: no model is waited for. */
+async function post(c: Ctx, type: 'Like' | 'Unlike', id: string) {
+  const { state, position } = await togglePostLike(c.var.commands, c.var.actor, type, id)
+  acknowledge(c, position)
+  return postLiked(c.var.reading, c.var.actor.id, id, state.liked)
+}
+
+async function comment(c: Ctx, type: 'Like' | 'Unlike', id: string) {
+  const { state, position } = await toggleCommentLike(c.var.commands, c.var.actor, type, id)
+  acknowledge(c, position)
+  return commentLiked(c.var.reading, c.var.actor.id, id, state.liked)
+}
+
+/** Likes of posts and comments. */
+export const likesRoutes = routes<AppEnv>()
+  .put('/posts/:id/like', toggle('Like a post', PostLike), signedIn, subject, known, async c =>
+    c.json(await post(c, 'Like', c.var.params.id)),
+  )
+  .delete('/posts/:id/like', toggle('Take back the like of a post', PostLike), signedIn, subject, known, async c =>
+    c.json(await post(c, 'Unlike', c.var.params.id)),
+  )
+  .put('/comments/:id/like', toggle('Like a comment', CommentLike), signedIn, subject, known, async c =>
+    c.json(await comment(c, 'Like', c.var.params.id)),
+  )
+  .delete('/comments/:id/like', toggle('Take back the like of a comment', CommentLike), signedIn, subject, known, async c =>
+    c.json(await comment(c, 'Unlike', c.var.params.id)),
+  )
+  .get(
+    '/posts/:id/likes',
+    describe('Who likes a post', {
+      tag,
+      description: 'Newest first. The count is the same for all; this list leaves out whom you may not know.',
+      auth: 'optional',
+      responses: { 200: listOf(AccountItem) },
+      problems: ['cursor_invalid'],
+    }),
+    maybeSignedIn,
+    subject,
+    query(pageQuery),
+    fresh(...likerModels),
+    c =>
+      answerPage(c, `likes of post ${c.var.params.id}`, c.var.query, page =>
+        likers(c.var.reading, c.var.viewerId, c.var.params.id, page),
+      ),
+  )
+  .get(
+    '/me/likes',
+    describe('The posts that you like', {
+      tag,
+      description: 'The newest like first, without posts that you may not see any more.',
+      responses: { 200: listOf(Post) },
+      problems: ['cursor_invalid'],
+    }),
+    signedIn,
+    query(pageQuery),
+    fresh(...likedModels),
+    c => answerPage(c, `posts liked by ${c.var.actor.id}`, c.var.query, page => likedPosts(c.var.reading, c.var.actor.id, page)),
+  )

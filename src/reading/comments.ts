@@ -1,0 +1,180 @@
+import type { AccountId, CommentId, PostId } from '../kernel/ids.ts'
+import { invalid, notFound, Problem } from '../kernel/problem.ts'
+import { commentsModel } from '../projections/comments/project.ts'
+import {
+  type CommentKey,
+  type CommentRow,
+  commentRows,
+  newerComments,
+  newestComments,
+  oldestReplies,
+  placeOf,
+} from '../projections/comments/queries.ts'
+import { likesModel } from '../projections/likes/project.ts'
+import { type AccountItem, accountItem } from './accounts.ts'
+import type { Reading, ViewerId } from './context.ts'
+import { fillPage, type PageOf } from './page.ts'
+import { type Author, authorFacts, knowable, maySeeComment, mustSeePost, ruleModels } from './rules.ts'
+
+/** What comment views are made of. */
+export const commentModels = [...ruleModels, commentsModel, likesModel] as const
+
+/** A comment or reply as one viewer sees it. */
+export type CommentView = {
+  readonly id: CommentId
+  readonly postId: PostId
+  readonly parentId: CommentId | null
+  readonly author: AccountItem
+  readonly text: string
+  /** Without those whom the viewer may not know. */
+  readonly mentions: readonly AccountItem[]
+  readonly createdAt: string
+  readonly editedAt: string | null
+  readonly counts: { readonly likes: number; readonly replies: number }
+  readonly viewer: { readonly liked: boolean; readonly canEdit: boolean; readonly canDelete: boolean }
+}
+
+type Found = { readonly view: CommentView; readonly revision: number }
+
+/**
+ * Comments under posts that the viewer may see (the caller has asked), by id, in two statements; absent where there is a block between the viewer
+ * and the author, or the author of the comment that it stands under.
+ */
+export async function commentViews(
+  reading: Reading,
+  viewerId: ViewerId,
+  ids: readonly CommentId[],
+): Promise<Map<CommentId, CommentView>> {
+  return new Map([...(await found(reading, viewerId, ids))].map(([id, { view }]) => [id, view]))
+}
+
+/** One comment with its revision for the ETag. @throws Problem not_found where the viewer may not see it or its post */
+export async function commentView(reading: Reading, viewerId: ViewerId, id: CommentId): Promise<Found> {
+  const comment = (await found(reading, viewerId, [id])).get(id)
+  if (comment === undefined) throw notFound('comment')
+  await mustSeePost(reading, viewerId, comment.view.postId).catch(asNoComment)
+  return comment
+}
+
+/** A comment that the viewer may see: whose it is and where it stands. */
+export type SeenComment = Pick<CommentRow, 'postId' | 'authorId' | 'parentId'>
+
+/** @throws Problem not_found where the viewer may not see the comment or its post */
+export async function mustSeeComment(reading: Reading, viewerId: ViewerId, id: CommentId): Promise<SeenComment> {
+  const [row] = await commentRows(reading.db, { viewerId, ids: [id] })
+  if (row === undefined) throw notFound('comment')
+  const [authors] = await Promise.all([
+    authorFacts(reading, viewerId, authorsOf(row)),
+    mustSeePost(reading, viewerId, row.postId).catch(asNoComment),
+  ])
+  if (!isVisible(row, authors)) throw notFound('comment')
+  return row
+}
+
+type Page = { readonly limit: number; readonly after: number | null }
+
+/** A post's comments, newest first, without replies. @throws Problem not_found where the viewer may not see the post */
+export async function commentsOf(reading: Reading, viewerId: ViewerId, postId: PostId, page: Page): Promise<PageOf<CommentView>> {
+  await mustSeePost(reading, viewerId, postId)
+  return pageOf(reading, viewerId, page, (after, n) => newestComments(reading.db, { of: postId, after: after ?? end, n }))
+}
+
+/**
+ * The page of a post's comments that holds one of them, or the one that a reply stands under, with newer ones before it.
+ * @throws Problem not_found where the viewer may not see the post, validation_failed at /around for a comment that is not to be seen there
+ */
+export async function commentsAround(
+  reading: Reading,
+  viewerId: ViewerId,
+  postId: PostId,
+  around: CommentId,
+  limit: number,
+): Promise<PageOf<CommentView>> {
+  await mustSeePost(reading, viewerId, postId)
+  const [place] = await placeOf(reading.db, { id: around })
+  if (place?.postId !== postId || (await commentViews(reading, viewerId, [around])).size === 0) {
+    throw invalid('/around', 'is no comment of this post')
+  }
+  const page = (limit: number, after: number, keys: typeof newestComments) =>
+    pageOf(reading, viewerId, { limit, after }, (behind, n) => keys(reading.db, { of: postId, after: behind ?? after, n }))
+  const before = limit > 1 ? (await page(limit >> 1, place.position, newerComments)).items.toReversed() : []
+  const { items, next } = await page(limit - before.length, place.position + 1, newestComments)
+  return { items: [...before, ...items], next }
+}
+
+/** The replies to a comment, oldest first. @throws Problem not_found where the viewer may not see the comment */
+export async function repliesTo(reading: Reading, viewerId: ViewerId, id: CommentId, page: Page): Promise<PageOf<CommentView>> {
+  await mustSeeComment(reading, viewerId, id)
+  return pageOf(reading, viewerId, page, (after, n) => oldestReplies(reading.db, { of: id, after: after ?? 0, n }))
+}
+
+const end = Number.MAX_SAFE_INTEGER
+
+const pageOf = (
+  reading: Reading,
+  viewerId: ViewerId,
+  page: Page,
+  fetch: (after: number | null, n: number) => Promise<CommentKey[]>,
+) =>
+  fillPage({
+    ...page,
+    fetch,
+    hydrate: keys =>
+      commentViews(
+        reading,
+        viewerId,
+        keys.map(({ id }) => id),
+      ),
+  })
+
+async function found(reading: Reading, viewerId: ViewerId, ids: readonly CommentId[]): Promise<Map<CommentId, Found>> {
+  if (ids.length === 0) return new Map()
+  const rows = await commentRows(reading.db, { ids, viewerId })
+  const accounts = await authorFacts(
+    reading,
+    viewerId,
+    rows.flatMap(row => [...authorsOf(row), ...row.mentionIds]),
+  )
+  const views = new Map<CommentId, Found>()
+  for (const row of rows) {
+    const { text, revision } = row
+    if (text === null || !isVisible(row, accounts)) continue
+    views.set(row.id, { view: present(reading, viewerId, { ...row, text }, accounts), revision })
+  }
+  return views
+}
+
+type Authors = ReadonlyMap<AccountId, Author>
+
+const authorsOf = ({ authorId, parentAuthorId }: CommentRow): AccountId[] =>
+  parentAuthorId === null ? [authorId] : [authorId, parentAuthorId]
+
+/** A reply is seen only under a comment that is seen. */
+const isVisible = (row: CommentRow, accounts: Authors): boolean =>
+  authorsOf(row).every(id => {
+    const author = accounts.get(id)
+    return author !== undefined && maySeeComment(author.relation)
+  })
+
+function present(reading: Reading, viewerId: ViewerId, row: CommentRow & { text: string }, accounts: Authors): CommentView {
+  const { id, postId, postAuthorId, parentId, authorId, text, mentionIds, createdAt, editedAt, likes, replies, liked } = row
+  const known = mentionIds.flatMap(id => accounts.get(id) ?? []).filter(({ relation }) => knowable(relation))
+  const canEdit = viewerId === authorId
+  return {
+    id,
+    postId,
+    parentId,
+    author: accountItem(reading, accounts.get(authorId)!),
+    text,
+    mentions: known.map(account => accountItem(reading, account)),
+    createdAt,
+    editedAt,
+    counts: { likes, replies },
+    viewer: { liked, canEdit, canDelete: canEdit || viewerId === postAuthorId },
+  }
+}
+
+/** Who may not see a post is not told that this comment stands under one. */
+function asNoComment(error: unknown): never {
+  throw error instanceof Problem && error.code === 'not_found' ? notFound('comment') : error
+}

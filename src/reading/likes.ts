@@ -1,0 +1,58 @@
+import type { AccountId, CommentId, PostId } from '../kernel/ids.ts'
+import { commentsModel } from '../projections/comments/project.ts'
+import { likesModel } from '../projections/likes/project.ts'
+import { countsOfComment, countsOfPost, likedPostsOf, likersOf } from '../projections/likes/queries.ts'
+import { type AccountItem, accountItems, accountModels } from './accounts.ts'
+import type { Reading, ViewerId } from './context.ts'
+import { fillPage, type PageOf } from './page.ts'
+import { type PostView, postModels, postViews } from './posts.ts'
+import { mustSeePost, ruleModels } from './rules.ts'
+
+/** What likes are answered from. */
+export const likeModels = [...ruleModels, likesModel, commentsModel] as const
+export const likerModels = [...ruleModels, ...accountModels, likesModel] as const
+export const likedModels = [...postModels, likesModel] as const
+
+type Page = { readonly limit: number; readonly after: number | null }
+
+const newest = Number.MAX_SAFE_INTEGER
+
+/** Who likes a post, newest first, without those whom the viewer may not know. @throws Problem not_found where the viewer may not see the post */
+export async function likers(reading: Reading, viewerId: ViewerId, postId: PostId, page: Page): Promise<PageOf<AccountItem>> {
+  await mustSeePost(reading, viewerId, postId)
+  return fillPage({
+    ...page,
+    fetch: (after, n) => likersOf(reading.db, { subject: postId, after: after ?? newest, n }),
+    hydrate: keys =>
+      accountItems(
+        reading,
+        viewerId,
+        keys.map(({ id }) => id),
+      ),
+  })
+}
+
+/** The posts that an account likes, the newest like first, without those that it may not see any more. */
+export const likedPosts = (reading: Reading, viewerId: AccountId, page: Page): Promise<PageOf<PostView>> =>
+  fillPage({
+    ...page,
+    fetch: (after, n) => likedPostsOf(reading.db, { actor: viewerId, after: after ?? newest, n }),
+    hydrate: keys =>
+      postViews(
+        reading,
+        viewerId,
+        keys.map(({ id }) => id),
+      ),
+  })
+
+/** A post after its like was decided: the likes of all others as they are known now, and this one as it was decided. Waits for no model. */
+export async function postLiked({ db }: Reading, actorId: AccountId, postId: PostId, liked: boolean) {
+  const [counts] = await countsOfPost(db, { subject: postId, actor: actorId })
+  return { id: postId, viewer: { liked }, counts: { likes: counts!.others + Number(liked), comments: counts!.below } }
+}
+
+/** The same of a comment. */
+export async function commentLiked({ db }: Reading, actorId: AccountId, commentId: CommentId, liked: boolean) {
+  const [counts] = await countsOfComment(db, { subject: commentId, actor: actorId })
+  return { id: commentId, viewer: { liked }, counts: { likes: counts!.others + Number(liked), replies: counts!.below } }
+}
