@@ -1,5 +1,6 @@
-import type { Execute } from '../kernel/execute.ts'
+import type { Actor, Execute } from '../kernel/execute.ts'
 import type { GuessLimiter } from '../kernel/http/guesses.ts'
+import type { AccountId } from '../kernel/ids.ts'
 import type { AccessTokens } from '../kernel/ports/access-tokens.ts'
 import type { Imaging } from '../kernel/ports/imaging.ts'
 import type { KeyStore } from '../kernel/ports/key-store.ts'
@@ -26,3 +27,6 @@ export type Commands = {
    */
   settled(position: number, models: readonly ReadModel[]): Promise<void>
 }
+
+/** Who acts in a use case that wants somebody signed in. */
+export type SignedInActor = Actor & { readonly id: AccountId }

@@ -1,9 +1,13 @@
 import type { RenditionSize } from '../domain/media/media.ts'
 import type { AccountId, MediaId } from '../kernel/ids.ts'
 import { notFound } from '../kernel/problem.ts'
-import { mediaOf } from '../projections/media/queries.ts'
+import { mediaModel } from '../projections/media/project.ts'
+import { mediaAmong, mediaOf } from '../projections/media/queries.ts'
 import type { Reading } from './context.ts'
 import { type Pictures, picturesFor, type RenditionView } from './pictures.ts'
+
+/** What uploads are answered from. */
+export const mediaModels = [mediaModel] as const
 
 /** An upload as it is answered. Sizes in pixels, after orientation; `duration` is null, for it is no video. */
 export type MediaView = {
@@ -51,4 +55,10 @@ export async function mediaView(
   const found = (await mediaViews(reading, ownerId, [id])).get(id)
   if (found === undefined) throw notFound('media')
   return found
+}
+
+/** Those of the media that the model has no row of: unknown, discarded, erased, or not there yet. */
+export async function mediaWithout({ db }: Reading, ids: readonly MediaId[]): Promise<MediaId[]> {
+  const known = new Set((await mediaAmong(db, { ids })).map(({ id }) => id))
+  return ids.filter(id => !known.has(id))
 }

@@ -2,9 +2,13 @@ import type { RenditionSize } from '../domain/media/media.ts'
 import type { AccountId, MediaId } from '../kernel/ids.ts'
 import { notFound } from '../kernel/problem.ts'
 import { mac, type Secrets, sameBytes } from '../kernel/secrets.ts'
+import { mediaModel } from '../projections/media/project.ts'
 import { avatarOwner, placeOf } from '../projections/media/queries.ts'
 import type { Reading, ViewerId } from './context.ts'
-import { mustSeePost } from './rules.ts'
+import { mustSeePost, ruleModels } from './rules.ts'
+
+/** What pictures are shown by. */
+export const pictureModels = [mediaModel, ...ruleModels] as const
 
 /** One size of a picture as it is answered; `url` suffices alone. Sizes in pixels. */
 export type RenditionView = { name: string; url: string; width: number; height: number }

@@ -99,7 +99,7 @@ async function found(reading: Reading, viewerId: ViewerId, ids: readonly PostId[
 /** A post is shown with all of its pictures or not yet: the media model may be behind the posts'. */
 const isWhole = (post: PostFacts): post is WholePost => post.media.every(({ width }) => width !== null)
 
-type WholePost = PostFacts & { media: (PostPicture & { width: number })[] }
+type WholePost = Omit<PostFacts, 'media'> & { media: (PostPicture & { width: number })[] }
 
 function present(
   reading: Reading,

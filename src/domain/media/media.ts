@@ -38,7 +38,7 @@ export type MediaState =
 
 const initial: MediaState = { status: 'none' }
 
-function evolve(state: MediaState, event: MediaEvent): MediaState {
+function evolve(_: MediaState, event: MediaEvent): MediaState {
   const { mediaId, ownerId } = event.data
   switch (event.type) {
     case 'MediaUploaded':

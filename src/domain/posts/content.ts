@@ -1,5 +1,4 @@
 import type { AccountId } from '../../kernel/ids.ts'
-import { invalid } from '../../kernel/problem.ts'
 
 /** Who may see a post; narrowed further by a private account and by blocks. */
 export type Audience =
@@ -33,10 +32,3 @@ export const mentionsOf = (text: string | null): string[] =>
       .map(([, name]) => name!.toLowerCase().replace(/\.+$/, ''))
       .filter(name => name !== '' && !name.startsWith('.')),
   )
-
-/** @throws Problem validation_failed for more hashtags or mentions than a caption or comment may have; `path`: where it stands in the input */
-export function requireWithinLimits(text: string | null, path: string): void {
-  const { hashtags, mentions } = captionLimits
-  if (hashtagsOf(text).length > hashtags) throw invalid(path, `must not have more than ${hashtags} hashtags`)
-  if (mentionsOf(text).length > mentions) throw invalid(path, `must not have more than ${mentions} mentions`)
-}

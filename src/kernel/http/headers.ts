@@ -24,13 +24,13 @@ export const noStore = (c: Pick<Context, 'header'>): void => c.header('Cache-Con
  * Answers with the JSON and its ETag `"<revision>.<hash>"`, or 304 without a body where If-None-Match has it. The hash is of the body,
  * for that also changes without a new revision (counts, what the viewer did, pictures' URLs).
  */
-export function withEtag(c: Context, body: unknown, revision: number): Response {
+export function withEtag(c: Context, body: unknown, revision: number, status: 200 | 201 = 200): Response {
   const json = JSON.stringify(body)
   const etag = `"${revision}.${createHash('sha256').update(json).digest('base64url').slice(0, 16)}"`
   c.header('ETag', etag)
-  const known = c.req.header('if-none-match')
+  const known = c.req.method === 'GET' || c.req.method === 'HEAD' ? c.req.header('if-none-match') : undefined
   if (known !== undefined && (known.trim() === '*' || known.match(etagForm)?.includes(etag))) return c.body(null, 304)
-  return c.body(json, 200, { 'Content-Type': 'application/json' })
+  return c.body(json, status, { 'Content-Type': 'application/json' })
 }
 
 const etagForm = /"[!#-~\u0080-\u00ff]*"/g

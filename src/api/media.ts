@@ -1,0 +1,212 @@
+import { createHash } from 'node:crypto'
+import type { Context } from 'hono'
+import * as v from 'valibot'
+import { uploadLimit, uploadMedia } from '../commands/media.ts'
+import { describe } from '../kernel/http/describe.ts'
+import { routes } from '../kernel/http/env.ts'
+import { idempotencyKey, withEtag } from '../kernel/http/headers.ts'
+import { readBytes } from '../kernel/http/json.ts'
+import { validationFailed } from '../kernel/http/parse.ts'
+import { limited } from '../kernel/http/rate-limit.ts'
+import { example, model } from '../kernel/http/schema.ts'
+import { params, query } from '../kernel/http/validate.ts'
+import { notFound, Problem, unavailable } from '../kernel/problem.ts'
+import { mediaModels, mediaView, mediaViews } from '../reading/media.ts'
+import { mustBeAvatar, mustSeePicture, pictureModels } from '../reading/pictures.ts'
+import { type AppEnv, type Ctx, present } from './env.ts'
+import { creation, fresh, signedIn } from './middleware.ts'
+import { Id, ids } from './schemas.ts'
+
+const names = ['thumbnail', 'small', 'medium', 'large', 'full'] as const
+
+/** The members of a media object, for what adds to them. */
+export const mediaEntries = {
+  id: Id,
+  kind: v.picklist(['image']),
+  status: v.picklist(['ready']),
+  width: example(v.pipe(v.number(), v.description('In pixels, after orientation')), 4032),
+  height: example(v.number(), 3024),
+  duration: v.null(),
+  renditions: v.pipe(
+    v.array(
+      v.object({
+        name: v.picklist(names),
+        url: example(v.string(), 'https://photos.example/v1/media/018f6e5a-7c1d-4b7e-9a51-3f0c2d9b8e14/thumbnail.jpg?v=…'),
+        width: example(v.number(), 150),
+        height: example(v.number(), 150),
+      }),
+    ),
+    v.description(
+      'JPEG. `thumbnail` (a square) and `full` are always there. A URL serves alone, for 30 to 60 minutes; read the object again for new ones',
+    ),
+  ),
+  blurhash: example(v.nullable(v.string()), 'LEHV6nWB2yk8pyo0adR*.7kCMdnj'),
+}
+const Media = model('Media', v.object(mediaEntries))
+
+const tag = 'Media'
+const file = params({ id: Id, file: v.picklist(names.map(name => `${name}.jpg` as const)) })
+
+const pictureAnswers = {
+  200: { type: 'image/jpeg', description: 'The picture' },
+  304: null,
+}
+
+/** Uploads, and the pictures themselves. */
+export const mediaRoutes = routes<AppEnv>()
+  .post(
+    '/media',
+    describe('Upload an image', {
+      tag,
+      description:
+        'JPEG, PNG, WebP, AVIF, GIF (its first frame) or HEIC, told by content, up to 50 MiB. Orientation is applied, metadata is removed. Media in no post is gone after 24 hours.',
+      accepts: { 'multipart/form-data': 'The image as `file`, alone', 'image/*': 'The image itself' },
+      responses: { 201: { schema: Media, headers: { Location: 'Its path', ETag: 'Its version' } } },
+      problems: [
+        'malformed',
+        'payload_too_large',
+        'unsupported_media_type',
+        'media_unreadable',
+        'validation_failed',
+        'idempotency_key_reused',
+        'unavailable',
+      ],
+    }),
+    signedIn,
+    limited('upload'),
+    fresh(...mediaModels),
+    async c => {
+      const { id, position } = await withUpload(c, async bytes => {
+        const made = creation<'media'>(
+          c,
+          idempotencyKey(c) === undefined ? null : createHash('sha256').update(bytes).digest('hex'),
+        )
+        return { id: made.id, position: await uploadMedia(c.var.commands, c.var.actor, made, bytes) }
+      })
+      await present(c, position, mediaModels)
+      const { view, revision } = await mediaView(c.var.reading, c.var.actor.id, id)
+      c.header('Location', `/v1/media/${id}`)
+      return withEtag(c, view, revision, 201)
+    },
+  )
+  .get(
+    '/media',
+    describe('Several of your uploads by their ids', {
+      tag,
+      description: 'In the order of the ids; others’ and unknown ones are left out.',
+      responses: { 200: v.object({ items: v.array(Media), nextCursor: v.null() }) },
+    }),
+    signedIn,
+    query({ ids }),
+    fresh(...mediaModels),
+    async c => {
+      const found = await mediaViews(c.var.reading, c.var.actor.id, c.var.query.ids)
+      const items = [...new Set(c.var.query.ids)].flatMap(id => found.get(id)?.view ?? [])
+      return c.json({ items, nextCursor: null })
+    },
+  )
+  .get(
+    '/media/:id',
+    describe('One of your uploads', { tag, responses: { 200: Media }, etag: true }),
+    signedIn,
+    params({ id: Id }),
+    fresh(...mediaModels),
+    async c => {
+      const { view, revision } = await mediaView(c.var.reading, c.var.actor.id, c.var.params.id)
+      return withEtag(c, view, revision)
+    },
+  )
+  .get(
+    '/media/:id/:file',
+    describe('A picture', {
+      tag,
+      description:
+        'By a URL of a rendition, without an access token: its signature names the viewer, for whom the rules are asked again. 404 for every reason not to show it.',
+      auth: 'none',
+      responses: pictureAnswers,
+    }),
+    file,
+    query({
+      v: v.optional(v.pipe(v.string(), v.description('The signature, as the rendition’s URL has it'), v.examples(['…'])), ''),
+    }),
+    fresh(...pictureModels),
+    async c => {
+      const rendition = c.var.params.file.replace('.jpg', '')
+      const key = await mustSeePicture(c.var.reading, c.var.params.id, rendition, c.var.query.v)
+      return sendPicture(c, key, 'private, max-age=60')
+    },
+  )
+  .get(
+    '/avatars/:id/:file',
+    describe('The picture that an account shows to everybody', { tag, auth: 'none', responses: pictureAnswers }),
+    file,
+    fresh(...pictureModels),
+    async c => {
+      const key = await mustBeAvatar(c.var.reading, c.var.params.id, c.var.params.file.replace('.jpg', ''))
+      return sendPicture(c, key, 'public, max-age=60')
+    },
+  )
+
+/** Streams a stored picture, which never changes under its key, or sends the client to the store for it. */
+async function sendPicture(c: Ctx & Pick<Context, 'body' | 'redirect'>, key: string, cacheControl: string): Promise<Response> {
+  const { storage } = c.var.commands
+  const etag = `"${createHash('sha256').update(key).digest('base64url').slice(0, 22)}"`
+  c.header('Cache-Control', cacheControl)
+  c.header('ETag', etag)
+  // A page of another origin shows it.
+  c.header('Cross-Origin-Resource-Policy', 'cross-origin')
+  if (c.req.header('if-none-match')?.includes(etag)) return c.body(null, 304)
+  if (storage.presign !== undefined) return c.redirect(await storage.presign(key, 60), 302)
+  const found = await storage.get(key)
+  if (found === null) throw notFound('picture')
+  c.header('Content-Type', found.contentType)
+  c.header('Content-Length', String(found.size))
+  if (c.req.method !== 'HEAD') return c.body(found.stream)
+  await found.stream.cancel()
+  return c.body(null)
+}
+
+/** What the fields around a multipart file may take beside it. */
+const multipartSlack = 64 * 1024
+
+/** Bytes of uploads that are in memory at the same time, at most. */
+const mostHeld = 512 * 1024 * 1024
+let held = 0
+
+/** Reads the upload and does something with its bytes, as one of so many at the same time. @throws Problem unavailable, and those of reading */
+async function withUpload<T>(c: Ctx, use: (bytes: Uint8Array) => Promise<T>): Promise<T> {
+  const multipart = /^multipart\/form-data\b/i.test(c.req.header('content-type') ?? '')
+  const limit = uploadLimit + (multipart ? multipartSlack : 0)
+  const size = Math.min(limit, Number(c.req.header('content-length') ?? limit) || 0)
+  if (held + size > mostHeld) throw unavailable('Too many pictures are being uploaded.', 5)
+  held += size
+  try {
+    const sent = await readBytes(c.req.raw, limit)
+    const bytes = multipart ? await fileOf(sent, c.req.header('content-type') ?? '') : sent
+    if (bytes.length === 0) throw new Problem('media_unreadable', 'The file is empty.')
+    if (bytes.length > uploadLimit)
+      throw new Problem('payload_too_large', `The file must not be larger than ${uploadLimit} bytes.`)
+    return await use(bytes)
+  } finally {
+    held -= size
+  }
+}
+
+/** The one part of a multipart body. @throws Problem malformed, validation_failed */
+async function fileOf(body: Uint8Array, contentType: string): Promise<Uint8Array> {
+  let form: FormData
+  try {
+    form = await new Response(Buffer.from(body.buffer, body.byteOffset, body.length), {
+      headers: { 'Content-Type': contentType },
+    }).formData()
+  } catch (cause) {
+    throw new Problem('malformed', 'The body is not multipart/form-data.', { cause })
+  }
+  const strange = [...form.keys()].find(name => name !== 'file')
+  if (strange !== undefined) throw validationFailed([{ path: `/${strange.slice(0, 100)}`, message: 'is not known here' }])
+  const [first, ...more] = form.getAll('file')
+  if (more.length > 0) throw validationFailed([{ path: '/file', message: 'must not be repeated' }])
+  if (first === undefined || typeof first === 'string')
+    throw validationFailed([{ path: '/file', message: 'is required, as a file' }])
+  return new Uint8Array(await first.arrayBuffer())
+}
