@@ -8,8 +8,8 @@ import { example, listOf, model } from '../kernel/http/schema.ts'
 import { body, query } from '../kernel/http/validate.ts'
 import { mostUnseen, notificationModels, notificationsPage, unseenCount } from '../reading/notifications.ts'
 import { type AppEnv, acknowledge } from './env.ts'
+import { answerPage } from './lists.ts'
 import { fresh, signedIn } from './middleware.ts'
-import { answerPage } from './paging.ts'
 import { AccountItem, Id, Time } from './schemas.ts'
 
 const Notification = model(

@@ -220,10 +220,15 @@ async function forget(run: Steps<'forget'>, tx: Db, t: T): Promise<void> {
       delete from ${t.notifications} where account = any(${gone}) or post = any(${gone}) or comment = any(${gone}) returning id),
     seen as (delete from ${t.seen} where account = any(${gone}))
     delete from ${t.acts} a using gone where a.notification = gone.id`)
-  await tx.run(sql`
+  const touched = await tx.run<{ id: string }>(sql`
     with went as (delete from ${t.acts} where actor = any(${gone}) returning notification, active)
     update ${t.notifications} n set count = n.count - w.by
-    from (select notification, (count(*) filter (where active))::int as by from went group by notification) w where n.id = w.notification`)
+    from (select notification, (count(*) filter (where active))::int as by from went group by notification) w where n.id = w.notification
+    returning n.id`)
+  if (touched.length === 0) return
+  await tx.run(sql`
+    delete from ${t.notifications} n
+    where n.id = any(${touched.map(({ id }) => id)}::uuid[]) and not exists (select from ${t.acts} a where a.notification = n.id)`)
 }
 
 async function see(run: Steps<'see'>, tx: Db, t: T): Promise<void> {
