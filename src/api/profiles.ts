@@ -12,7 +12,7 @@ import { answerPage } from './lists.ts'
 import { fresh, maybeSignedIn } from './middleware.ts'
 import { AccountCounts, AccountItem, AccountRef, AccountViewer, Id, ids } from './schemas.ts'
 
-const Profile = model(
+export const Profile = model(
   'Profile',
   v.object({
     id: Id,

@@ -1,9 +1,13 @@
 import type { AccountId } from '../kernel/ids.ts'
 import { iso } from '../kernel/ports/clock.ts'
 import { notFound } from '../kernel/problem.ts'
+import { accountsModel } from '../projections/accounts/project.ts'
 import { erasureRow, privateFields } from '../projections/accounts/queries.ts'
-import { type AccountView, accountView } from './accounts.ts'
+import { type AccountView, accountView, profileModels } from './accounts.ts'
 import type { Reading } from './context.ts'
+
+export const meModels = profileModels
+export const erasureModels = [accountsModel] as const
 
 /** One's own account. */
 export type MeView = AccountView & {

@@ -10,7 +10,7 @@ import type { Secrets } from '../../kernel/secrets.ts'
 const lifetime = 15 * 60
 
 /** JWTs by HS256: {sub: account, sid: session, iat, exp}. Verified ones are kept by their hash: `jose` takes longer than a read of Postgres. */
-export function createAccessTokens(secrets: Secrets, clock: Clock, cacheSize = 20_000): AccessTokens {
+export function accessTokens(secrets: Secrets, clock: Clock, cacheSize = 20_000): AccessTokens {
   const known = new LRUCache<string, AccessClaims & { exp: number }>({ max: cacheSize })
 
   async function payloadOf(token: string): Promise<JWTPayload> {

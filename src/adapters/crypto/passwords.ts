@@ -17,7 +17,7 @@ const isBcrypt = (hash: string): boolean => /^\$2[aby]\$/.test(hash)
  * @param atOnce hashes computed at the same time
  * @param queue how many more may wait
  */
-export function createPasswords({ atOnce = 2, queue = 100 } = {}): Passwords {
+export function passwords({ atOnce = 2, queue = 100 } = {}): Passwords {
   const run = bounded(atOnce, queue)
   return {
     hash: password => run(() => argon2.hash(password, parameters)),

@@ -7,7 +7,7 @@ export const handleStream = (hmac: string): string => streamName('handle', hmac)
 export const emailStream = (hmac: string): string => streamName('email', hmac)
 
 /** One attempt to have a name, never used again: whether it came to be is asked of the account, and an old one releases nothing new. */
-export type ReservationId = Id<'reservation'>
+export type ReservationId = Id<'reservation' | 'account'>
 
 type Tenure = { accountId: AccountId; reservationId: ReservationId }
 

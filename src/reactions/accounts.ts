@@ -1,0 +1,121 @@
+import type { Commands } from '../commands/context.ts'
+import { claimEmail, holdHandle, releaseEmail, releaseHandle } from '../commands/names.ts'
+import { AccountErased, AvatarChanged, account, accountStream, SignedUp, UsernameChanged } from '../domain/accounts/account.ts'
+import { media, mediaStream } from '../domain/media/media.ts'
+import type { EventOf, Recorded } from '../kernel/events.ts'
+import type { Actor } from '../kernel/execute.ts'
+import type { EventStore } from '../kernel/ports/event-store.ts'
+import type { KeyStore } from '../kernel/ports/key-store.ts'
+import type { Mailer } from '../kernel/ports/mail.ts'
+import { type Reaction, reaction } from '../kernel/projecting/consumers.ts'
+import { credentialModels, credentialsOf } from '../reading/credentials.ts'
+import { mediaFolder } from '../reading/pictures.ts'
+
+type Deps = { readonly commands: Commands; readonly mail: Mailer }
+type Handled = EventOf<typeof SignedUp | typeof UsernameChanged | typeof AvatarChanged | typeof AccountErased>
+type Of<Type extends Handled['type']> = Recorded<Extract<Handled, { type: Type }>>
+
+const actorOf = ({ id, metadata }: Recorded<Handled>): Actor => ({
+  id: null,
+  sessionId: null,
+  correlationId: metadata.correlationId,
+  causationId: id,
+})
+
+/**
+ * What an account's events bring about outside of its stream: its names, what replaced pictures leave, and all that its erasure removes. One reaction,
+ * so that an erasure comes after everything before it. Nothing of it is ever too late.
+ */
+export const keepAccounts = (deps: Deps): Reaction =>
+  reaction<Handled>()({
+    name: 'keep_accounts',
+    events: [SignedUp, UsernameChanged, AvatarChanged, AccountErased],
+    maxAge: Number.POSITIVE_INFINITY,
+    async react(event) {
+      switch (event.type) {
+        case 'SignedUp':
+          return signedUp(deps, event)
+        case 'UsernameChanged':
+          return usernameChanged(deps, event)
+        case 'AvatarChanged':
+          return avatarChanged(deps, event)
+        case 'AccountErased':
+          return erased(deps, event)
+      }
+    },
+  })
+
+/** Confirms the name where a crash kept the sign-up from it, claims the address, and tells its holder where it is somebody else's. */
+async function signedUp({ commands, mail }: Deps, event: Of<'SignedUp'>): Promise<void> {
+  const { accountId, handle, reservationId, emailKey, emailClaimedUntil } = event.data
+  const actor = actorOf(event)
+  await holdHandle(commands, handle, { accountId, reservationId }, actor)
+  if (emailKey === null || emailClaimedUntil === null) return
+  const claim = await claimEmail(commands, emailKey, accountId, emailClaimedUntil, actor)
+  if (claim !== null && claim.holderId !== accountId) await tellHolder({ commands, mail }, claim, event.at)
+}
+
+/** Milliseconds after which a mail would only puzzle. */
+const mailIsLate = 24 * 3_600_000
+
+/** Once a day at most, whatever strangers do. */
+async function tellHolder(
+  { commands, mail }: Deps,
+  { holderId, position }: { holderId: string; position: number },
+  at: string,
+): Promise<void> {
+  if (commands.reading.clock.now() - Date.parse(at) > mailIsLate) return
+  await commands.settled(position, credentialModels)
+  const holder = await credentialsOf(commands.reading, holderId)
+  if (holder === null || holder.email === null) return
+  await mail.send({
+    key: `email_taken ${holderId} ${at.slice(0, 10)}`,
+    accountId: holderId,
+    to: holder.email,
+    subject: 'Somebody signed up with your address',
+    text: `Somebody signed up with this address, which your account ${holder.username} has already.
+
+If it was you: sign in as ${holder.username}. If it was not, there is nothing to do: the address stays yours.`,
+  })
+}
+
+async function usernameChanged({ commands }: Deps, event: Of<'UsernameChanged'>): Promise<void> {
+  const { accountId, handle, reservationId, previousHandle, previousReservationId } = event.data
+  await holdHandle(commands, handle, { accountId, reservationId }, actorOf(event))
+  await releaseHandle(commands, previousHandle, { accountId, reservationId: previousReservationId }, actorOf(event))
+}
+
+/** A picture that was replaced is in no use any more. */
+async function avatarChanged({ commands: { execute } }: Deps, event: Of<'AvatarChanged'>): Promise<void> {
+  const { previousMediaId } = event.data
+  if (previousMediaId !== null)
+    await execute(media, mediaStream(previousMediaId), { type: 'Discard', from: { kind: 'avatar' } }, actorOf(event))
+}
+
+/** The key goes before the pictures: an upload that is still under way fails without it, and removes its own. */
+async function erased({ commands, mail }: Deps, event: Of<'AccountErased'>): Promise<void> {
+  const { execute, keys, storage } = commands
+  const { accountId, handle, reservationId, emailKey } = event.data
+  const actor = actorOf(event)
+  await keys.destroy([accountId])
+  const pictures = new Set<string>()
+  for await (const key of storage.list(mediaFolder(accountId))) pictures.add(key.split('/')[2]!)
+  await storage.remove(mediaFolder(accountId))
+  await mail.forget(accountId)
+  await releaseHandle(commands, handle, { accountId, reservationId }, actor)
+  if (emailKey !== null) await releaseEmail(commands, emailKey, accountId, actor)
+  await execute(account, accountStream(accountId), { type: 'CompleteErasure', mediaRemoved: pictures.size }, actor)
+}
+
+/** Destroys the key of everybody who was ever erased, again: a restored backup of the keys brings nobody back. For the start, before anything is read. */
+export async function destroyErasedKeys(store: EventStore, keys: KeyStore): Promise<void> {
+  const stop = new AbortController()
+  try {
+    for await (const { events, caughtUp } of store.subscribe({ after: 0, types: [AccountErased.type], signal: stop.signal })) {
+      await keys.destroy(events.map(({ data }) => (data as { accountId: string }).accountId))
+      if (caughtUp) return
+    }
+  } finally {
+    stop.abort()
+  }
+}
