@@ -18,6 +18,8 @@ import { liveParts } from './api/live.ts'
 import { operationRoutes } from './api/operations.ts'
 import { outboxRoutes } from './api/outbox.ts'
 import type { Commands } from './commands/context.ts'
+import { mediaSweep } from './commands/media.ts'
+import { sessionRows } from './commands/sessions.ts'
 import type { Config } from './config.ts'
 import { allEvents } from './domain/events.ts'
 import { Codec } from './kernel/codec.ts'
@@ -30,6 +32,7 @@ import { guessLimiter } from './kernel/http/guesses.ts'
 import { acceptWebSockets } from './kernel/live/websocket.ts'
 import { epochs, migrate } from './kernel/migrate.ts'
 import type { Bus } from './kernel/ports/bus.ts'
+import type { EventStore } from './kernel/ports/event-store.ts'
 import { type Clock, systemClock } from './kernel/ports/clock.ts'
 import { modelConsumer, reactionConsumer } from './kernel/projecting/consumers.ts'
 import { registerConsumers } from './kernel/projecting/leases.ts'
@@ -64,9 +67,14 @@ export type AppOptions = {
   readonly log: Logger
   readonly clock?: Clock
   readonly bus?: Bus
-  /** Told when a connection of the database breaks while idle. */
+  /** Milliseconds between heartbeats of the live channel, 25 s by default. */
   readonly heartbeatMs?: number
+  /** What a fault test puts around a part, to show that it would see the part fail. */
+  readonly around?: { readonly store?: (store: EventStore) => EventStore; readonly commands?: (commands: Commands) => Commands }
 }
+
+/** Two sweeps in a row must find a picture unknown before it is removed. */
+const sweepMs = 3_600_000
 
 /** The whole server but its socket: composition of kernel, adapters and features. */
 export type App = {
@@ -129,6 +137,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     for (const end of ending.splice(0).reverse()) await end()
   }
   try {
+    let commands: Commands
     const timerList: Parameters<typeof timersModel>[0] = timersOf(() => commands)
     const timers = timersModel(timerList)
     const models = [...readModels, liveModel, timers]
@@ -142,20 +151,19 @@ export async function startApp(options: AppOptions): Promise<App> {
     const positions = new Positions(db, bus)
     ending.push(() => positions.close())
     const tokens = new Tokens(secrets, epoch)
-    const execute = createExecute(store, codec, clock)
+    const execute = createExecute(options.around?.store?.(store) ?? store, codec, clock)
     const reading: Reading = { db, clock, secrets, publicUrl }
     const pictures = imaging()
     ending.push(() => pictures.close())
-    const hashing = passwords()
     const guessPool = openPool(databaseUrl, 2, error => log.warn({ error: String(error) }, 'a connection to the database broke'))
     ending.push(() => guessPool.end())
-    const commands: Commands = {
+    const parts: Commands = {
       execute,
       reading,
       keys,
-      passwords: hashing,
+      passwords: passwords(),
       accessTokens: accessTokens(secrets, clock),
-      sessions: luciaSessions({ db, execute, clock }),
+      sessions: luciaSessions(sessionRows(execute, reading), clock),
       guesses: guessLimiter(guessPool, { key: secrets.key('guesses'), on: config.rateLimit }),
       imaging: pictures,
       storage: await folderStorage(options.mediaDir),
@@ -165,17 +173,23 @@ export async function startApp(options: AppOptions): Promise<App> {
           position,
         ),
     }
+    commands = options.around?.commands?.(parts) ?? parts
     await destroyErasedKeys(store, keys)
 
     const mail = outbox(db, clock)
     const consumers = [
       ...models.map(model => modelConsumer(model, codec, db, bus)),
-      ...reactionsOf({ commands, mail, db, store, codec }).map(reaction => reactionConsumer(reaction, codec, db, clock)),
+      ...reactionsOf({ commands, mail }).map(reaction => reactionConsumer(reaction, codec, db, clock)),
     ]
     await registerConsumers(db, consumers, head)
     const runner = new Runner({ store, db, bus, log, holder: randomUUID(), isTransient }, consumers)
     await runner.start()
     ending.push(() => runner.stop())
+    const sweep = mediaSweep(commands)
+    const sweeping = every(sweepMs, log, 'the sweep of unknown pictures', async () => {
+      await sweep({ id: null, sessionId: null, correlationId: 'media_sweep' })
+    })
+    ending.push(sweeping)
     const timerLoop = new TimerLoop({ db, clock, log, timers: timerList, model: timers })
     timerLoop.start()
     ending.push(() => timerLoop.stop())
@@ -229,6 +243,23 @@ export async function startApp(options: AppOptions): Promise<App> {
   } catch (error) {
     await stop()
     throw error
+  }
+}
+
+/** Runs a chore again and again, never twice at once. Returns how to end it. */
+function every(ms: number, log: Logger, name: string, chore: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | null = null
+  const interval = setInterval(() => {
+    running ??= chore()
+      .catch(error => log.warn({ error: String(error) }, `${name} failed; it is tried again`))
+      .finally(() => {
+        running = null
+      })
+  }, ms)
+  interval.unref()
+  return async () => {
+    clearInterval(interval)
+    await running
   }
 }
 

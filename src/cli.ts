@@ -1,0 +1,154 @@
+import { connectionOf } from './adapters/postgres/embedded.ts'
+import { type Foundation, migrations, openFoundation } from './app.ts'
+import { readConfig } from './config.ts'
+import { migrate } from './kernel/migrate.ts'
+import type { ReadModel } from './kernel/projecting/model.ts'
+import { type Progress, rebuild } from './kernel/projecting/rebuild.ts'
+import { verify } from './kernel/projecting/verify.ts'
+import { Secrets } from './kernel/secrets.ts'
+import { sql } from './kernel/sql.ts'
+import { StartupError } from './kernel/startup-error.ts'
+import { consumerStatus } from './kernel/status.ts'
+import { liveModel } from './projections/live/project.ts'
+import { readModels } from './projections/models.ts'
+import { keptSecret, openLog, setUp } from './setup.ts'
+
+const help = `Darkroom's operator's tool. It works on the same environment as the server (DATA_DIR, DATABASE_URL, SECRET, …), which may run or not.
+
+  npm run darkroom -- status            every read model and reaction: version, position, lag, state
+  npm run darkroom -- migrate           brings the database up to this release without starting the server
+  npm run darkroom -- rebuild NAME…     makes read models anew beside the served ones and swaps them in; --all for every one
+  npm run darkroom -- verify [NAME…]    compares read models with what the log gives, row for row: exits 0 where all are equal, else 1
+  npm run darkroom -- resume NAME       tries the event again at which a paused read model or reaction stands
+`
+
+const print = (line: string): void => void process.stdout.write(`${line}\n`)
+
+/** Log, keys and read models, of the running server or of one started for this alone. */
+async function open(): Promise<{ foundation: Foundation; close(): Promise<void> }> {
+  const config = readConfig({ ...process.env, LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn' })
+  const running = config.databaseUrl ?? (await connectionOf(config.dataDir))
+  const setup =
+    running === null
+      ? await setUp(config)
+      : { log: openLog(config), databaseUrl: running, secret: config.secret ?? (await keptSecret(config.dataDir)), close: async () => {} }
+  try {
+    const secrets = new Secrets(setup.secret, config.secretPrevious)
+    const foundation = await openFoundation({ ...setup, config, secrets, connections: { log: 3, models: 4 } })
+    return {
+      foundation,
+      async close() {
+        await foundation.close()
+        await setup.close()
+      },
+    }
+  } catch (error) {
+    await setup.close()
+    throw error
+  }
+}
+
+/** The models of these names. @throws StartupError for one that is none */
+function named(names: readonly string[]): readonly ReadModel[] {
+  return names.map(name => {
+    const model = readModels.find(model => model.name === name)
+    if (model === undefined) throw new StartupError(`There is no read model ${name}. There are: ${readModels.map(({ name }) => name).join(', ')}.`)
+    return model
+  })
+}
+
+async function showStatus({ db, store }: Foundation): Promise<number> {
+  const head = await store.head()
+  const consumers = await consumerStatus(db, [...readModels, liveModel], head)
+  print(`The log is at position ${head}.`)
+  for (const { name, kind, version, position, lag, state, error, rebuild } of consumers) {
+    const extra = [
+      rebuild === null ? '' : `rebuild: ${rebuild.position} of ${rebuild.target}, ${rebuild.eventsPerSecond} events/s, ${rebuild.secondsLeft ?? '?'} s left`,
+      error === null ? '' : `${error.type} at ${error.position}: ${error.message}`,
+    ]
+    print([name.padEnd(28), kind.padEnd(9), `v${version}`, String(position).padStart(10), `lag ${lag}`, state, ...extra].filter(part => part !== '').join('  '))
+  }
+  return consumers.some(({ state }) => state === 'paused') ? 1 : 0
+}
+
+async function rebuildAll(foundation: Foundation, models: readonly ReadModel[]): Promise<number> {
+  for (const model of models) {
+    let shown = 0
+    const show = ({ events, position, target, seconds }: Progress): void => {
+      if (!process.stdout.isTTY || Date.now() - shown < 200) return
+      shown = Date.now()
+      const part = target === 0 ? 1 : Math.min(1, position / target)
+      const bar = '='.repeat(Math.round(30 * part)).padEnd(30)
+      const left = part > 0 ? Math.ceil((seconds / part) * (1 - part)) : 0
+      process.stdout.write(`\r${model.name.padEnd(16)} [${bar}] ${Math.floor(100 * part)} %  ${Math.round(events / Math.max(seconds, 0.001))} events/s  ${left} s left `)
+    }
+    const { events, seconds } = await rebuild(foundation, model, show)
+    if (process.stdout.isTTY) process.stdout.write('\r\x1b[K')
+    print(`${model.name}: ${events} events in ${seconds.toFixed(1)} s`)
+  }
+  return 0
+}
+
+async function verifyAll(foundation: Foundation, models: readonly ReadModel[]): Promise<number> {
+  let wrong = 0
+  for (const model of models) {
+    const { position, rows, differences, more } = await verify(foundation, model)
+    if (differences.length === 0) {
+      print(`${model.name}: ${rows} rows equal the log at position ${position}`)
+      continue
+    }
+    wrong++
+    print(`${model.name}: differs from the log at position ${position}`)
+    for (const { table, side, row } of differences) print(`  ${table}, ${side}: ${JSON.stringify(row)}`)
+    if (more > 0) print(`  and ${more} more`)
+  }
+  if (wrong > 0) print(`${wrong} of ${models.length} read models differ: npm run darkroom -- rebuild NAME makes one anew.`)
+  return wrong > 0 ? 1 : 0
+}
+
+async function resume({ db }: Foundation, name: string): Promise<number> {
+  const key = readModels.find(model => model.name === name)?.key ?? name
+  const [row] = await db.run(sql`update kernel.consumers set state = 'running', error = null where key = ${key} and state = 'paused' returning key`)
+  print(row === undefined ? `${name} is not paused.` : `${name} tries again within seconds.`)
+  return row === undefined ? 1 : 0
+}
+
+async function run(command: string | undefined, args: readonly string[]): Promise<number> {
+  const known = ['status', 'migrate', 'rebuild', 'verify', 'resume']
+  if (command === undefined || !known.includes(command)) {
+    print(help)
+    return command === undefined || command === 'help' || command === '--help' ? 0 : 1
+  }
+  if ((command === 'rebuild' && args.length === 0) || (command === 'resume' && args.length !== 1)) {
+    print(help)
+    return 1
+  }
+  const models = command === 'resume' || args.length === 0 || args.includes('--all') ? readModels : named(args)
+  const { foundation, close } = await open()
+  try {
+    const done = await migrate(foundation.db, migrations, command === 'migrate' ? [...readModels, liveModel] : [])
+    switch (command) {
+      case 'status':
+        return await showStatus(foundation)
+      case 'migrate':
+        print(done.length === 0 ? 'Nothing to do: the database is of this release.' : `Done: ${done.join(', ')}`)
+        return 0
+      case 'rebuild':
+        return await rebuildAll(foundation, models)
+      case 'verify':
+        return await verifyAll(foundation, models)
+      default:
+        return await resume(foundation, args[0]!)
+    }
+  } finally {
+    await close()
+  }
+}
+
+try {
+  process.exitCode = await run(process.argv[2], process.argv.slice(3))
+} catch (error) {
+  if (!(error instanceof StartupError)) throw error
+  process.stderr.write(`${error.message}\n`)
+  process.exitCode = 1
+}

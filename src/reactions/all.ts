@@ -1,0 +1,20 @@
+import type { Commands } from '../commands/context.ts'
+import type { Mailer } from '../kernel/ports/mail.ts'
+import type { Reaction } from '../kernel/projecting/consumers.ts'
+import type { Timer } from '../kernel/timers.ts'
+import { keepAccounts } from './accounts.ts'
+import { measureFanOuts } from './feed.ts'
+import { discardPictures, mediaExpiry, removePictureFiles } from './media.ts'
+import { acceptRequests } from './relationships.ts'
+
+/** Everything that is done because something happened, once each. */
+export const reactionsOf = (deps: { readonly commands: Commands; readonly mail: Mailer }): readonly Reaction[] => [
+  keepAccounts(deps),
+  acceptRequests(deps),
+  discardPictures(deps),
+  removePictureFiles(deps),
+  measureFanOuts(deps),
+]
+
+/** Everything that is done when its time has come. The commands are asked for when it fires, for they are made after the timers. */
+export const timersOf = (commands: () => Commands): readonly Timer[] => [mediaExpiry(commands)]
