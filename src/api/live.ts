@@ -10,16 +10,14 @@ import { example, model } from '../kernel/http/schema.ts'
 import { query } from '../kernel/http/validate.ts'
 import type { Who } from '../kernel/live/client.ts'
 import { Hub } from '../kernel/live/hub.ts'
-import { Journal } from '../kernel/live/journal.ts'
 import { liveStream } from '../kernel/live/sse.ts'
 import type { Bus } from '../kernel/ports/bus.ts'
 import { iso } from '../kernel/ports/clock.ts'
 import type { Log } from '../kernel/ports/log.ts'
 import { Problem, refuse } from '../kernel/problem.ts'
+import type { ReadModel } from '../kernel/projecting/model.ts'
 import { sql } from '../kernel/sql.ts'
-import { liveModel } from '../projections/live/project.ts'
-import { relationshipsModel } from '../projections/relationships/project.ts'
-import { followees, liveMessage, liveModels, topicState } from '../reading/live.ts'
+import { followeeModels, followees, liveJournal, liveMessage, liveModels, topicState } from '../reading/live.ts'
 import type { AppEnv } from './env.ts'
 import { signedIn } from './middleware.ts'
 
@@ -33,7 +31,10 @@ const Ticket = model(
   v.object({
     ticket: example(v.string(), 'J0vQkz3mB2uT7yXcE5sLhA8dRwPfN1gKoVtZiU6eMq4'),
     expiresAt: v.pipe(v.string(), v.isoTimestamp()),
-    lastEventId: example(v.pipe(v.string(), v.description('Where the live messages stand now: resume from here and nothing is missed')), '5f2a90c1-42'),
+    lastEventId: example(
+      v.pipe(v.string(), v.description('Where the live messages stand now: resume from here and nothing is missed')),
+      '5f2a90c1-42',
+    ),
   }),
 )
 
@@ -48,17 +49,24 @@ async function redeem({ reading: { db, clock }, sessions }: Commands, ticket: st
       or ${stream} and stream and used_at > ${iso(now - streamMs)}::timestamptz)
     returning account_id as "accountId", session_id as "sessionId"`)
   const session = row === undefined ? null : await sessions.validate(row.sessionId)
-  if (row === undefined || session === null) return refuse('ticket_invalid', 'This ticket is unknown, used or expired: ask for another at POST /v1/live/tickets.')
+  if (row === undefined || session === null)
+    return refuse('ticket_invalid', 'This ticket is unknown, used or expired: ask for another at POST /v1/live/tickets.')
   return row
 }
 
 async function bearer({ accessTokens, sessions }: Commands, authorization: string | undefined): Promise<Who> {
   const token = /^bearer +(\S{1,4096})$/i.exec(authorization ?? '')?.[1]
-  if (token === undefined) throw new Problem('authentication_required', 'Send Authorization: Bearer with an access token, or ?ticket= from POST /v1/live/tickets.')
+  if (token === undefined)
+    throw new Problem(
+      'authentication_required',
+      'Send Authorization: Bearer with an access token, or ?ticket= from POST /v1/live/tickets.',
+    )
   const { sessionId } = await accessTokens.verify(token)
   const session = await sessions.validate(sessionId)
   return session ?? refuse('session_revoked', 'This session has ended: sign in again.')
 }
+
+const keysOf = (models: readonly ReadModel[]): string[] => models.map(({ key }) => key)
 
 export type LiveParts = {
   readonly commands: Commands
@@ -73,21 +81,16 @@ export type LiveParts = {
 export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatMs }: LiveParts) {
   const { reading, sessions } = commands
   const hub = new Hub({
-    journal: new Journal(reading.db, liveModel.t),
+    journal: liveJournal(reading),
     liveEpoch,
     bus,
     log,
     async followees(accountId, position) {
-      await positions.wait([relationshipsModel.key], position)
+      await positions.wait(keysOf(followeeModels), position)
       return followees(reading, accountId)
     },
     async hydrate(row, { accountId }) {
-      const models = liveModels(row.type)
-      await positions.wait(
-        models.map(({ key }) => key),
-        row.position,
-        30_000,
-      )
+      await positions.wait(keysOf(liveModels(row.type)), row.position, 30_000)
       return liveMessage(reading, accountId, row)
     },
     topic: (topic, viewers) => topicState(reading, topic, viewers),
@@ -99,7 +102,10 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
   const liveRoutes = routes<AppEnv>()
     .post(
       '/live/tickets',
-      describe('A ticket for a WebSocket or SSE stream of a browser, which can set no header', { tag: 'Live', responses: { 201: Ticket } }),
+      describe('A ticket for a WebSocket or SSE stream of a browser, which can set no header', {
+        tag: 'Live',
+        responses: { 201: Ticket },
+      }),
       signedIn,
       async c => {
         const { db, clock } = reading
@@ -107,7 +113,9 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
         const expiresAt = iso(clock.now() + ticketMs)
         const { id, sessionId } = c.var.actor
         await db.run(sql`delete from kernel.tickets where expires_at < ${iso(clock.now() - 2 * streamMs)}::timestamptz`)
-        await db.run(sql`insert into kernel.tickets (id, account_id, session_id, expires_at) values (${hashOf(ticket)}, ${id}, ${sessionId}, ${expiresAt})`)
+        await db.run(
+          sql`insert into kernel.tickets (id, account_id, session_id, expires_at) values (${hashOf(ticket)}, ${id}, ${sessionId}, ${expiresAt})`,
+        )
         noStore(c)
         return c.json({ ticket, expiresAt, lastEventId: hub.lastEventId }, 201)
       },
@@ -116,16 +124,24 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
       '/live/events',
       describe('Live messages as server-sent events', {
         tag: 'Live',
-        description: 'Every `data:` is a whole message {id, type, at, data}. Resume with Last-Event-ID or ?lastEventId=. A WebSocket with the same messages is at /v1/live.',
+        description:
+          'Every `data:` is a whole message {id, type, at, data}. Resume with Last-Event-ID or ?lastEventId=. A WebSocket with the same messages is at /v1/live.',
         responses: { 200: { type: 'text/event-stream', description: 'The stream' } },
         problems: ['ticket_invalid', 'rate_limited'],
       }),
-      query({ ticket: v.optional(v.pipe(v.string(), v.maxLength(100))), lastEventId: v.optional(v.pipe(v.string(), v.maxLength(100))) }),
+      query({
+        ticket: v.optional(v.pipe(v.string(), v.maxLength(100))),
+        lastEventId: v.optional(v.pipe(v.string(), v.maxLength(100))),
+      }),
       async c => {
         const { ticket, lastEventId } = c.var.query
         const shown = c.req.header('authorization')
-        const who = ticket !== undefined && shown === undefined ? await redeem(commands, ticket, true) : await bearer(commands, shown)
-        if (hub.full(who.accountId)) throw new Problem('rate_limited', `At most ${connectionsPerAccount} live connections an account.`, { headers: { 'Retry-After': '10' } })
+        const who =
+          ticket !== undefined && shown === undefined ? await redeem(commands, ticket, true) : await bearer(commands, shown)
+        if (hub.full(who.accountId))
+          throw new Problem('rate_limited', `At most ${connectionsPerAccount} live connections an account.`, {
+            headers: { 'Retry-After': '10' },
+          })
         // A browser that comes back by itself sends the header: it is newer than what the page once asked for.
         const resumeFrom = c.req.header('last-event-id') ?? lastEventId ?? null
         return c.body(liveStream(hub, who, resumeFrom), 200, {
@@ -136,7 +152,14 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
       },
     )
 
-  const authenticate = async ({ authorization, ticket }: { authorization: string | undefined; ticket: string | null; request: IncomingMessage }): Promise<Who> =>
+  const authenticate = async ({
+    authorization,
+    ticket,
+  }: {
+    authorization: string | undefined
+    ticket: string | null
+    request: IncomingMessage
+  }): Promise<Who> =>
     ticket !== null && authorization === undefined ? redeem(commands, ticket, false) : bearer(commands, authorization)
 
   return { hub, routes: liveRoutes, authenticate }

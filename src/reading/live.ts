@@ -1,15 +1,20 @@
 import type { Audience } from '../domain/posts/content.ts'
 import { type AccountId, isId, type PostId } from '../kernel/ids.ts'
-import type { JournalRow } from '../kernel/live/journal.ts'
+import { Journal, type JournalRow } from '../kernel/live/journal.ts'
 import type { ReadModel } from '../kernel/projecting/model.ts'
 import { commentsModel } from '../projections/comments/project.ts'
 import { likesModel } from '../projections/likes/project.ts'
+import { liveModel } from '../projections/live/project.ts'
 import { topicCounts } from '../projections/live/queries.ts'
+import { relationshipsModel } from '../projections/relationships/project.ts'
 import { followeesOf, postAuthorRow, watcherRows } from '../projections/relationships/queries.ts'
 import type { Reading } from './context.ts'
 import { notificationModels, notificationViews } from './notifications.ts'
 import { postModels, postViews } from './posts.ts'
 import { authorFacts, maySeePost, ruleModels } from './rules.ts'
+
+/** The journal of what happened, as the projection writes it. */
+export const liveJournal = ({ db }: Reading): Journal => new Journal(db, liveModel.t)
 
 /** What a row of the journal is told from: it is told when these have reached it. */
 export const liveModels = (type: string): readonly ReadModel[] => {
@@ -25,7 +30,11 @@ export const liveModels = (type: string): readonly ReadModel[] => {
 }
 
 /** A row of the journal as a viewer may have it now; null where there is nothing to tell them. */
-export async function liveMessage(reading: Reading, viewerId: AccountId, row: JournalRow): Promise<{ type: string; data: unknown } | null> {
+export async function liveMessage(
+  reading: Reading,
+  viewerId: AccountId,
+  row: JournalRow,
+): Promise<{ type: string; data: unknown } | null> {
   switch (row.type) {
     case 'feed.post': {
       const post = await postFor(reading, viewerId, row)
@@ -60,7 +69,12 @@ async function postFor(reading: Reading, viewerId: AccountId, { ids }: JournalRo
   return (await postViews(reading, viewerId, [postId])).get(postId)
 }
 
-async function removal(reading: Reading, viewerId: AccountId, { ids }: JournalRow, before: unknown): Promise<{ type: string; data: unknown } | null> {
+async function removal(
+  reading: Reading,
+  viewerId: AccountId,
+  { ids }: JournalRow,
+  before: unknown,
+): Promise<{ type: string; data: unknown } | null> {
   const { postId, authorId } = ids as { postId: PostId; authorId: AccountId }
   const audience = before as Audience | null
   const author = (await authorFacts(reading, viewerId, [authorId])).get(authorId)
@@ -69,8 +83,12 @@ async function removal(reading: Reading, viewerId: AccountId, { ids }: JournalRo
   return maySeePost(viewerId, was, author, author.relation) ? { type: 'post.removed', data: { postId } } : null
 }
 
+/** What `followees` reads. */
+export const followeeModels: readonly ReadModel[] = [relationshipsModel]
+
 /** The accounts whose followers the account is one of. */
-export const followees = async ({ db }: Reading, accountId: AccountId): Promise<AccountId[]> => (await followeesOf(db, { accountId })).map(({ id }) => id)
+export const followees = async ({ db }: Reading, accountId: AccountId): Promise<AccountId[]> =>
+  (await followeesOf(db, { accountId })).map(({ id }) => id)
 
 /** What `post.counts` is told from. */
 export const topicModels: readonly ReadModel[] = [likesModel, commentsModel]

@@ -1,8 +1,7 @@
 import type { Bus } from '../ports/bus.ts'
 import type { Log } from '../ports/log.ts'
-import { topicsSubject } from '../projecting/consumers.ts'
 import { closings, LiveClient, type Message, type Transport, type Who } from './client.ts'
-import { interestOf, type Journal, type JournalRow } from './journal.ts'
+import { interestOf, type Journal, type JournalRow, topicsSubject } from './journal.ts'
 import { Tail } from './tail.ts'
 import { Topics } from './topics.ts'
 
@@ -15,7 +14,10 @@ export type HubParts = {
   readonly followees: (accountId: string, position: number) => Promise<readonly string[]>
   readonly hydrate: (row: JournalRow, who: Who) => Promise<{ type: string; data: unknown } | null>
   /** The state of a topic as a message's type and data, and who of the viewers may have it; null where it is gone. */
-  readonly topic: (topic: string, viewers: readonly string[]) => Promise<{ type: string; data: unknown; allowed: ReadonlySet<string> } | null>
+  readonly topic: (
+    topic: string,
+    viewers: readonly string[],
+  ) => Promise<{ type: string; data: unknown; allowed: ReadonlySet<string> } | null>
   /** Whether the session is still open: asked at heartbeats. */
   readonly open: (who: Who) => Promise<boolean>
   readonly clientsPerAccount: number
@@ -39,7 +41,9 @@ export class Hub {
     this.#parts = parts
     this.#tail = new Tail(parts.journal, parts.bus, parts.log, row => this.#route(row))
     this.topics = new Topics(parts.topic, parts.log)
-    this.#unsubscribe = parts.bus.subscribe(topicsSubject, message => this.topics.changed((message as { topics: string[] }).topics))
+    this.#unsubscribe = parts.bus.subscribe(topicsSubject, message =>
+      this.topics.changed((message as { topics: string[] }).topics),
+    )
   }
 
   /** How many connections there are. */
@@ -65,7 +69,8 @@ export class Hub {
     this.#stopping = true
     clearInterval(this.#interval)
     this.#unsubscribe()
-    for (const clients of [...this.#byAccount.values()]) for (const client of [...clients]) client.close(closings.restarting, 'restarting')
+    for (const clients of [...this.#byAccount.values()])
+      for (const client of [...clients]) client.close(closings.restarting, 'restarting')
     await this.#tail.stop()
     await this.topics.close()
   }
@@ -119,7 +124,10 @@ export class Hub {
 
   async #interestsOf({ accountId }: Who, position: number, followees: HubParts['followees']): Promise<string[]> {
     const authors = await followees(accountId, position)
-    return [interestOf({ kind: 'account', key: accountId }), ...[accountId, ...authors].map(key => interestOf({ kind: 'followers', key }))]
+    return [
+      interestOf({ kind: 'account', key: accountId }),
+      ...[accountId, ...authors].map(key => interestOf({ kind: 'followers', key })),
+    ]
   }
 
   /** The seq behind which the client begins. */

@@ -4,7 +4,12 @@ import { type Database, query, type RawBuilder, sql } from '../sql.ts'
 export type Interest = 'account' | 'followers'
 
 /** What happened, to whom it matters, and the ids that it is about; never content. */
-export type LiveFact = { readonly kind: Interest; readonly key: string; readonly type: string; readonly ids: Readonly<Record<string, unknown>> }
+export type LiveFact = {
+  readonly kind: Interest
+  readonly key: string
+  readonly type: string
+  readonly ids: Readonly<Record<string, unknown>>
+}
 
 /** A fact in the journal's order: `seq` has no gaps, for one process at a time writes it. */
 export type JournalRow = LiveFact & { readonly seq: number; readonly position: number; readonly at: string }
@@ -15,6 +20,9 @@ export const journalKept = 72 * 3_600_000
 /** The bus subject of a row: `darkroom.live.<kind>.<key>`. Other services may subscribe to it. */
 export const liveSubject = ({ kind, key }: LiveFact): string => `darkroom.live.${kind}.${key}`
 
+/** The subject on which changed topics are told: {topics: string[]}. */
+export const topicsSubject = 'darkroom.topics'
+
 export const interestOf = ({ kind, key }: Pick<LiveFact, 'kind' | 'key'>): string => `${kind}.${key}`
 
 /** Reads the journal of one deployment. */
@@ -22,7 +30,10 @@ export class Journal {
   readonly #db: Database
   readonly #head: (db: Database, p: Record<never, never>) => Promise<{ seq: number; position: number; oldest: number | null }[]>
   readonly #after: (db: Database, p: { after: number; limit: number }) => Promise<JournalRow[]>
-  readonly #ofInterests: (db: Database, p: { after: number; until: number; interests: readonly string[]; limit: number }) => Promise<JournalRow[]>
+  readonly #ofInterests: (
+    db: Database,
+    p: { after: number; until: number; interests: readonly string[]; limit: number },
+  ) => Promise<JournalRow[]>
 
   constructor(db: Database, t: { readonly journal: RawBuilder<unknown>; readonly head: RawBuilder<unknown> }) {
     this.#db = db

@@ -1,23 +1,14 @@
 import type { Codec } from '../codec.ts'
 import type { Event, EventType, Recorded } from '../events.ts'
-import { liveSubject } from '../live/journal.ts'
+import { liveSubject, topicsSubject } from '../live/journal.ts'
 import type { Bus } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
 import { type Database, sql } from '../sql.ts'
 import type { Consumer } from './consumer.ts'
 import type { ReadModel } from './model.ts'
 
-/** The subject on which changed topics are told: {topics: string[]}. */
-export const topicsSubject = 'darkroom.topics'
-
 /** A read model as a consumer: rows and checkpoint in one transaction, the fence first, so that a process that lost its lease writes nothing. */
-export const modelConsumer = (
-  model: ReadModel,
-  codec: Codec,
-  db: Database,
-  bus: Bus,
-  afterCommit?: (model: ReadModel) => void,
-): Consumer => ({
+export const modelConsumer = (model: ReadModel, codec: Codec, db: Database, bus: Bus): Consumer => ({
   key: model.key,
   types: model.events.map(({ type }) => type),
   from: model.from,
