@@ -26,6 +26,7 @@ const counter = decider<{ total: number }, { id: string; by: number }, Counted>(
 })
 
 let poison: string | null = null
+let gate: Promise<void> | null = null
 
 const counters = readModel<Counted>()({
   name: 'counters',
@@ -36,6 +37,7 @@ const counters = readModel<Counted>()({
     totals: { columns: 'id uuid primary key, total bigint not null' },
   },
   async project(batch, tx, t) {
+    await gate
     if (batch.some(event => event.id === poison || event.data.by === 666)) throw new Error('a bad event')
     await tx.run(sql`
       with come as (
@@ -54,6 +56,7 @@ afterEach(async () => {
   for (const part of opened.reverse()) await part.stop()
   opened = []
   poison = null
+  gate = null
 })
 
 async function start(): Promise<{ kernel: TestKernel; bus: InProcessBus; positions: Positions; runner: () => Promise<Runner> }> {
@@ -107,6 +110,25 @@ it('a model without an event to project is as far as the log', async () => {
     -1,
   )
   // The dispatcher reads the types of its consumers alone: what does not match counts as passed.
+  await positions.wait([counters.key], position)
+})
+
+it('a model that was busy while others’ events passed is as far as the log once it is done', async () => {
+  const { kernel, positions, runner } = await start()
+  const execute = createExecute(kernel.store, kernel.codec, { now: Date.now })
+  const id = randomUUID()
+  await runner()
+  const before = await execute(counter, streamName('counter', id), { id, by: 1 }, actor)
+  await positions.wait([counters.key], before.position)
+  let open = (): void => {}
+  gate = new Promise(resolve => {
+    open = resolve
+  })
+  await execute(counter, streamName('counter', id), { id, by: 1 }, actor)
+  const metadata = { at: '', actorId: null, sessionId: null, correlationId: '', causationId: null, schemaVersion: 1 }
+  const { position } = await kernel.store.append('other-1', [{ id: randomUUID(), type: 'Other', data: {}, metadata }], -1)
+  await vi.waitFor(async () => expect((await kernel.db.run<{ position: number }>(sql`select position from kernel.runs`))[0]?.position).toBe(position))
+  open()
   await positions.wait([counters.key], position)
 })
 

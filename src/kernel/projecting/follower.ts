@@ -18,6 +18,8 @@ export type Following = {
   readonly isTransient: (error: unknown) => boolean
   /** Told after every commit, with the consumer's key and how far it is. */
   readonly committed: (key: string, position: number) => void
+  /** Told when nothing is left to do of what the dispatcher handed out. */
+  readonly settled: () => void
 }
 
 const batchEvents = 1_000
@@ -132,7 +134,10 @@ export class Follower {
     this.#live = true
     this.#with.committed(this.consumer.key, this.#checkpoint)
     while (!signal.aborted) {
-      const taken = await intake.take(batchEvents, signal)
+      const taking = intake.take(batchEvents, signal)
+      // Asking for more says that what was taken is done: from now on it may be as far as the dispatcher.
+      if (this.settled) this.#with.settled()
+      const taken = await taking
       if (taken === null) break
       // Joining may hand over again what was read just before.
       const fresh = taken.events.filter(event => event.position > this.#checkpoint)

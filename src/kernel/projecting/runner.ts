@@ -56,10 +56,8 @@ export class Runner {
           holder,
           log,
           isTransient,
-          committed: (key, position) => {
-            bus.publish(positionsSubject, { [key]: position })
-            this.#note()
-          },
+          committed: (key, position) => bus.publish(positionsSubject, { [key]: position }),
+          settled: () => this.#note(),
         }),
     )
     for (const follower of this.#followers) this.#work.push(follower.run(signal))
