@@ -4,7 +4,7 @@ import { notFound } from '../kernel/problem.ts'
 import { accountsModel } from '../projections/accounts/project.ts'
 import { postsModel } from '../projections/posts/project.ts'
 import { relationshipsModel } from '../projections/relationships/project.ts'
-import { type ProfileRow, profileRows } from '../projections/relationships/queries.ts'
+import { type ProfileRow, profileRow, profileRows } from '../projections/relationships/queries.ts'
 import type { Reading, ViewerId } from './context.ts'
 import { avatarUrl } from './pictures.ts'
 import { type Author, authorFacts, knowable, naming, type Relation } from './rules.ts'
@@ -89,7 +89,7 @@ export async function accountViews(
   viewerId: ViewerId,
   ids: Iterable<AccountId>,
 ): Promise<Map<AccountId, { view: AccountView; revision: number }>> {
-  const rows = await profileRows(reading.db, { viewerId, ids: [...new Set(ids)], username: null })
+  const rows = await profileRows(reading.db, { viewerId, ids: [...new Set(ids)] })
   return new Map(rows.filter(knowable).map(row => [row.id, { view: profileOf(reading, row), revision: row.revision }]))
 }
 
@@ -102,7 +102,7 @@ export async function accountView(
   viewerId: ViewerId,
   ref: string,
 ): Promise<{ view: AccountView; revision: number }> {
-  const [row] = await profileRows(reading.db, { viewerId, ...naming(ref) })
+  const [row] = await profileRow(reading.db, { viewerId, ...naming(ref) })
   if (row === undefined || !knowable(row)) throw notFound('account')
   return { view: profileOf(reading, row), revision: row.revision }
 }

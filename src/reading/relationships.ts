@@ -6,7 +6,7 @@ import {
   followerEdges,
   followingEdges,
   mutualEdges,
-  profileRows,
+  profileRow,
   requestEdges,
 } from '../projections/relationships/queries.ts'
 import { type AccountCounts, type AccountItem, type AccountViewer, accountItems } from './accounts.ts'
@@ -80,7 +80,7 @@ export async function countsAfter(
   id: AccountId,
   decided: AccountViewer,
 ): Promise<AccountCounts> {
-  const [row] = await profileRows(db, { viewerId, ids: [id], username: null })
+  const [row] = await profileRow(db, { viewerId, id, username: null })
   if (row === undefined) throw notFound('account')
   return {
     posts: row.posts,

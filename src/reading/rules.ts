@@ -4,7 +4,7 @@ import { notFound } from '../kernel/problem.ts'
 import { accountsModel } from '../projections/accounts/project.ts'
 import { postsModel } from '../projections/posts/project.ts'
 import { relationshipsModel } from '../projections/relationships/project.ts'
-import { type AuthorRow, authorRows, postAuthorRow, type RelationRow } from '../projections/relationships/queries.ts'
+import { type AuthorRow, authorRow, authorRows, postAuthorRow, type RelationRow } from '../projections/relationships/queries.ts'
 import { sessionsModel } from '../projections/sessions/project.ts'
 import type { Reading, ViewerId } from './context.ts'
 
@@ -110,7 +110,7 @@ export async function authorFacts(
 ): Promise<ReadonlyMap<AccountId, Author>> {
   const wanted = [...new Set(ids)]
   if (wanted.length === 0) return new Map()
-  return new Map((await authorRows(db, { viewerId, ids: wanted, username: null })).map(row => [row.id, authorOf(row)]))
+  return new Map((await authorRows(db, { viewerId, ids: wanted })).map(row => [row.id, authorOf(row)]))
 }
 
 /** How the viewer stands to each of the accounts that exist. */
@@ -123,15 +123,15 @@ export async function relationsOf(
 }
 
 /** An id or a username, whichever the text is, in the form that the queries take. */
-export const naming = (ref: string): { ids: readonly AccountId[]; username: string | null } =>
-  isId(ref) ? { ids: [ref], username: null } : { ids: [], username: ref.toLowerCase() }
+export const naming = (ref: string): { id: AccountId | null; username: string | null } =>
+  isId(ref) ? { id: ref, username: null } : { id: null, username: ref.toLowerCase() }
 
 /**
  * The account by its id or username.
  * @throws Problem not_found where it does not exist for the viewer
  */
 export async function mustKnowAccount({ db }: Reading, viewerId: ViewerId, ref: string): Promise<Author> {
-  const [row] = await authorRows(db, { viewerId, ...naming(ref) })
+  const [row] = await authorRow(db, { viewerId, ...naming(ref) })
   if (row === undefined || !knowable(row)) throw notFound('account')
   return authorOf(row)
 }

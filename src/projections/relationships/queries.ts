@@ -47,16 +47,22 @@ export type AuthorRow = RelationRow & {
   type: AccountType
 }
 
-/** Accounts are named by their ids, or one by its username. */
-type Named = { ids: readonly AccountId[]; username: string | null }
+/** An account is named by its id or its username; the other is null. */
+type Named = { id: AccountId | null; username: string | null }
 
-const named = (p: { readonly [Name in keyof Named]: RawBuilder<Named[Name]> }) =>
-  sql`(a.id = any(${p.ids}::uuid[]) or a.username = ${p.username})`
+/** By the primary key either way, so that Postgres keeps one plan (with `or` it would plan each time anew). */
+const isNamed = (p: { readonly [Name in keyof Named]: RawBuilder<Named[Name]> }) =>
+  sql`a.id = coalesce(${p.id}::uuid, (select id from ${accounts} where username = ${p.username}))`
 
-/** Accounts, and how the viewer stands to them. */
-export const authorRows = query<Viewer & Named, AuthorRow>(
-  p => sql`select ${author}, ${relation(p, sql`a.id`)} from ${accounts} a where ${named(p)}`,
-)
+const areNamed = ({ ids }: { readonly ids: RawBuilder<readonly AccountId[]> }) => sql`a.id = any(${ids}::uuid[])`
+
+const authorsWhere = (p: { readonly viewerId: RawBuilder<AccountId | null> }, condition: RawBuilder<unknown>) =>
+  sql`select ${author}, ${relation(p, sql`a.id`)} from ${accounts} a where ${condition}`
+
+/** An account, and how the viewer stands to it. */
+export const authorRow = query<Viewer & Named, AuthorRow>(p => authorsWhere(p, isNamed(p)))
+/** Several, by their ids. */
+export const authorRows = query<Viewer & { ids: readonly AccountId[] }, AuthorRow>(p => authorsWhere(p, areNamed(p)))
 
 export type PostAuthorRow = AuthorRow & {
   postId: PostId
@@ -81,14 +87,16 @@ export type ProfileRow = AuthorRow & {
   following: number
 }
 
-/** Whole profiles with their counts. */
-export const profileRows = query<Viewer & Named, ProfileRow>(
-  p => sql`
-    select ${author}, a.bio, a.website, a.revision, coalesce(p.posts, 0) as posts, coalesce(c.followers, 0) as followers,
-      coalesce(c.following, 0) as following, ${relation(p, sql`a.id`)}
-    from ${accounts} a left join ${counts} c on c.account = a.id left join ${postCounts} p on p.author = a.id
-    where ${named(p)}`,
-)
+const profilesWhere = (p: { readonly viewerId: RawBuilder<AccountId | null> }, condition: RawBuilder<unknown>) => sql`
+  select ${author}, a.bio, a.website, a.revision, coalesce(p.posts, 0) as posts, coalesce(c.followers, 0) as followers,
+    coalesce(c.following, 0) as following, ${relation(p, sql`a.id`)}
+  from ${accounts} a left join ${counts} c on c.account = a.id left join ${postCounts} p on p.author = a.id
+  where ${condition}`
+
+/** A whole profile with its counts. */
+export const profileRow = query<Viewer & Named, ProfileRow>(p => profilesWhere(p, isNamed(p)))
+/** Several, by their ids. */
+export const profileRows = query<Viewer & { ids: readonly AccountId[] }, ProfileRow>(p => profilesWhere(p, areNamed(p)))
 
 /** One row of a list of accounts: who, and the position of the event that put them there. */
 export type EdgeRow = { id: AccountId; position: number }
