@@ -5,7 +5,8 @@ import { describe } from '../kernel/http/describe.ts'
 import { routes } from '../kernel/http/env.ts'
 import { example, listOf, model } from '../kernel/http/schema.ts'
 import { params, query } from '../kernel/http/validate.ts'
-import { commentLiked, likedModels, likedPosts, likeModels, likerModels, likers, postLiked } from '../reading/likes.ts'
+import { commentLiked, likedPosts, likeModels, likers, postLiked } from '../reading/likes.ts'
+import { postModels } from '../reading/posts.ts'
 import { type AppEnv, acknowledge, type Ctx } from './env.ts'
 import { answerPage } from './lists.ts'
 import { fresh, maybeSignedIn, signedIn } from './middleware.ts'
@@ -66,7 +67,7 @@ export const likesRoutes = routes<AppEnv>()
     maybeSignedIn,
     subject,
     query(pageQuery),
-    fresh(...likerModels),
+    known,
     c =>
       answerPage(c, `likes of post ${c.var.params.id}`, c.var.query, page =>
         likers(c.var.reading, c.var.viewerId, c.var.params.id, page),
@@ -82,6 +83,6 @@ export const likesRoutes = routes<AppEnv>()
     }),
     signedIn,
     query(pageQuery),
-    fresh(...likedModels),
+    fresh(...postModels),
     c => answerPage(c, `posts liked by ${c.var.actor.id}`, c.var.query, page => likedPosts(c.var.reading, c.var.actor.id, page)),
   )

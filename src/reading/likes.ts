@@ -2,16 +2,14 @@ import type { AccountId, CommentId, PostId } from '../kernel/ids.ts'
 import { commentsModel } from '../projections/comments/project.ts'
 import { likesModel } from '../projections/likes/project.ts'
 import { countsOfComment, countsOfPost, likedPostsOf, likersOf } from '../projections/likes/queries.ts'
-import { type AccountItem, accountItems, accountModels } from './accounts.ts'
+import { type AccountItem, accountItems } from './accounts.ts'
 import type { Reading, ViewerId } from './context.ts'
 import { fillPage, type PageOf } from './page.ts'
-import { type PostView, postModels, postViews } from './posts.ts'
+import { type PostView, postViews } from './posts.ts'
 import { mustSeePost, ruleModels } from './rules.ts'
 
-/** What likes are answered from. */
+/** What a like and the list of likers are answered from; liked posts are answered from `postModels`. */
 export const likeModels = [...ruleModels, likesModel, commentsModel] as const
-export const likerModels = [...ruleModels, ...accountModels, likesModel] as const
-export const likedModels = [...postModels, likesModel] as const
 
 type Page = { readonly limit: number; readonly after: number | null }
 
