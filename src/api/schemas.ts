@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { wordLimits } from '../commands/words.ts'
+import { captionLimits } from '../domain/posts/content.ts'
 import { example, model, queryList } from '../kernel/http/schema.ts'
 import { isId } from '../kernel/ids.ts'
 
@@ -12,7 +12,11 @@ export const Id = v.pipe(v.string(), v.uuid(), v.check(isId, 'must be an id'))
 export const Time = v.pipe(v.string(), v.isoTimestamp())
 
 /** What people write under a picture; `checkWords` counts its hashtags and mentions. Characters are Unicode's, not UTF-16's. */
-export const Words = v.pipe(v.string(), v.maxCodePoints(wordLimits.characters), v.metadata({ maxLength: wordLimits.characters }))
+export const Words = v.pipe(
+  v.string(),
+  v.maxCodePoints(captionLimits.characters),
+  v.metadata({ maxLength: captionLimits.characters }),
+)
 
 /** `{account}` in a path: an id or a username. */
 export const AccountRef = example(v.pipe(v.string(), v.maxLength(100), v.description('An id or a username')), 'ada')
