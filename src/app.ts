@@ -9,7 +9,7 @@ import { passwords } from './adapters/crypto/passwords.ts'
 import { EmbeddedEventStore, logSchema } from './adapters/eventstore/embedded.ts'
 import { outbox } from './adapters/mail/outbox.ts'
 import { imaging } from './adapters/media/imaging.ts'
-import { database, databaseProblem, isTransient, openPool } from './adapters/postgres/database.ts'
+import { closePool, database, databaseProblem, isTransient, openPool } from './adapters/postgres/database.ts'
 import { keysSchema, PostgresKeyStore } from './adapters/postgres/keys.ts'
 import { folderStorage } from './adapters/storage/folder.ts'
 import type { AppEnv } from './api/env.ts'
@@ -107,7 +107,7 @@ export async function openFoundation(
   try {
     await logPool.query('select 1')
   } catch (error) {
-    await Promise.all([logPool.end(), pool.end()])
+    await Promise.all([closePool(logPool), closePool(pool)])
     const { host } = new URL(databaseUrl)
     throw new StartupError(`The database at ${host} cannot be used (${(error as Error).message}): start it, or check DATABASE_URL.`, { cause: error })
   }
@@ -121,7 +121,7 @@ export async function openFoundation(
     codec: new Codec(allEvents, keys),
     async close() {
       await store.close()
-      await Promise.all([logPool.end(), pool.end()])
+      await Promise.all([closePool(logPool), closePool(pool)])
     },
   }
 }
@@ -156,7 +156,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     const pictures = imaging()
     ending.push(() => pictures.close())
     const guessPool = openPool(databaseUrl, 2, error => log.warn({ error: String(error) }, 'a connection to the database broke'))
-    ending.push(() => guessPool.end())
+    ending.push(() => closePool(guessPool))
     const parts: Commands = {
       execute,
       reading,

@@ -13,8 +13,9 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 async function main(): Promise<void> {
   const config = readConfig(process.env)
   // Before anything else is started, so that a signal during the start ends it cleanly too.
-  const ending = new Promise<NodeJS.Signals>(resolve => {
+  const ending = new Promise<string>(resolve => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, resolve)
+    whenAbandoned(() => resolve('npm is gone'))
   })
   const setup = await setUp(config)
   const { log } = setup
@@ -44,6 +45,18 @@ async function main(): Promise<void> {
   } finally {
     await setup.close()
   }
+}
+
+/** A signal to npm alone ends the shell that it started and not us: we see that our parent is another one. */
+function whenAbandoned(tell: () => void): void {
+  if (process.env.npm_lifecycle_event === undefined || process.platform === 'win32') return
+  const parent = process.ppid
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(watch)
+    tell()
+  }, 500)
+  watch.unref()
 }
 
 try {

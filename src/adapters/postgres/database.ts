@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import pg from 'pg'
 import { type Problem, unavailable } from '../../kernel/problem.ts'
 import { compile, type Database, type Db } from '../../kernel/sql.ts'
@@ -18,11 +19,11 @@ export const typeParsers: pg.CustomTypesConfig = {
     (format !== 'binary' && parsers[oid]) || types.getTypeParser(oid, format as 'text')) as typeof types.getTypeParser,
 }
 
-/** @param connections the most that are open at once; a query waits 5 s at most for one */
-export function openPool(url: string, connections: number, onError: (error: Error) => void): pg.Pool {
+/** @param most connections that are open at once; a query waits 5 s at most for one */
+export function openPool(url: string, most: number, onError: (error: Error) => void): pg.Pool {
   const pool = new Pool({
     connectionString: url,
-    max: connections,
+    max: most,
     types: typeParsers,
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 60_000,
@@ -31,7 +32,20 @@ export function openPool(url: string, connections: number, onError: (error: Erro
   })
   // An idle connection that breaks is replaced by the pool; without a listener the process would end.
   pool.on('error', onError)
+  const open = new Set<pg.PoolClient>()
+  pool.on('connect', client => open.add(client))
+  pool.on('remove', client => open.delete(client))
+  connections.set(pool, open)
   return pool
+}
+
+const connections = new WeakMap<pg.Pool, Set<pg.PoolClient>>()
+
+/** Ends a pool and waits until its connections are closed: `end` alone resolves before that, and a server that stops next would cut them off. */
+export async function closePool(pool: pg.Pool): Promise<void> {
+  await pool.end()
+  const open = connections.get(pool) ?? new Set()
+  while (open.size > 0) await once(pool, 'remove')
 }
 
 const runner = (client: pg.Pool | pg.PoolClient): Db => ({
