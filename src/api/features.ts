@@ -3,6 +3,7 @@ import type { HttpEnv } from '../kernel/http/env.ts'
 import { accountsRoutes } from './accounts.ts'
 import { commentsRoutes } from './comments.ts'
 import type { AppEnv } from './env.ts'
+import { feedRoutes } from './feed.ts'
 import { likesRoutes } from './likes.ts'
 import { mediaRoutes } from './media.ts'
 import { meRoutes } from './me.ts'
@@ -23,5 +24,6 @@ export const featureRoutes: readonly Hono<HttpEnv & AppEnv>[] = [
   postsRoutes,
   commentsRoutes,
   likesRoutes,
+  feedRoutes,
   notificationsRoutes,
 ]

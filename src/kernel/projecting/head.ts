@@ -7,7 +7,10 @@ export const head = {
   columns: 'single boolean primary key default true check (single), position bigint not null',
 } as const satisfies Table
 
-/** The events of a batch that are not in the rows yet; from now on they are. */
+/**
+ * The events of a batch that are not in the rows yet; from now on they are. The rest of the transaction is planned by indexes and nested loops alone:
+ * these models touch few rows of many, and what Postgres knows of tables that grow from nothing, as in a rebuild, would make it read them whole.
+ */
 export async function unseen<E extends Event>(
   batch: readonly Recorded<E>[],
   tx: Db,
@@ -19,7 +22,13 @@ export async function unseen<E extends Event>(
     with before as (select position from ${table})
     insert into ${table} as h (position) values (${last.position})
     on conflict (single) do update set position = greatest(h.position, excluded.position)
-    returning (select position from before) as before`)
+    returning (select position from before) as before, ${planning}`)
   const before = row?.before ?? -1
   return batch.filter(({ position }) => position > before)
 }
+
+const planning = sql.join(
+  ['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'].map(
+    setting => sql`set_config(${sql.lit(setting)}, 'off', true) as ${sql.id(setting)}`,
+  ),
+)

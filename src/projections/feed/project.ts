@@ -23,10 +23,10 @@ export type Trimming = {
 }
 
 /**
- * To look at every feed after every post would cost more than the fan-out itself, so one post in 64 trims, told by its id (random, or made by a MAC): the
- * log alone says which. In between a feed grows by 64 entries on average.
+ * To look at every feed after every post would cost more than the fan-out itself, so one post in 128 trims, told by its id (random, or made by a MAC): the
+ * log alone says which. In between a feed grows by 128 entries on average.
  */
-const trimming: Trimming = { kept: 500, trims: postId => Number.parseInt(postId.slice(0, 2), 16) % 64 === 0 }
+const trimming: Trimming = { kept: 500, trims: postId => Number.parseInt(postId.slice(0, 2), 16) % 128 === 0 }
 
 /** Runs of events in which order does not matter to the rows. */
 const kinds = {
@@ -135,7 +135,7 @@ async function trim(trimming: readonly Published[], followed: readonly Follow[],
         union all
         select "followerId", position from ${rows('s', followColumns, followed)}) as each
       group by viewer),
-    floor as (
+    floor as materialized (
       select due.viewer, oldest.position from due cross join lateral (
         select e.position from ${t.entries} e where e.viewer = due.viewer and e.position <= due.position
         order by e.position desc offset ${sql.lit(kept - 1)} limit 1) oldest),
@@ -176,7 +176,8 @@ async function erase(erased: readonly string[], tx: Db, t: T): Promise<void> {
     where d.author = any(${ids}) and e.viewer = d.viewer and e.position = p.position`)
   await tx.run(sql`
     with noted as (insert into ${t.erased} (account) select unnest(${ids}) on conflict (account) do nothing),
-    edges as (delete from ${t.edges} where viewer = any(${ids}) or author = any(${ids})),
+    following as (delete from ${t.edges} where viewer = any(${ids})),
+    followers as (delete from ${t.edges} where author = any(${ids}) and viewer <> all(${ids})),
     posts as (delete from ${t.posts} where author = any(${ids})),
     authors as (delete from ${t.authors} where author = any(${ids})),
     floors as (delete from ${t.floors} where viewer = any(${ids}))

@@ -1,0 +1,31 @@
+import * as v from 'valibot'
+import { pageQuery } from '../kernel/cursor.ts'
+import { describe } from '../kernel/http/describe.ts'
+import { routes } from '../kernel/http/env.ts'
+import { listOf, model } from '../kernel/http/schema.ts'
+import { query } from '../kernel/http/validate.ts'
+import { feedModels, feedPage } from '../reading/feed.ts'
+import type { AppEnv } from './env.ts'
+import { answerPage } from './lists.ts'
+import { fresh, signedIn } from './middleware.ts'
+import { Post } from './posts.ts'
+
+const FeedItem = model(
+  'FeedItem',
+  v.object({ kind: v.pipe(v.literal('post'), v.description('Others may come: skip what you do not know')), ...Post.entries }),
+)
+
+/** The home feed. */
+export const feedRoutes = routes<AppEnv>().get(
+  '/feed',
+  describe('Your home feed', {
+    tag: 'Feed',
+    description: 'Your own posts and those of the accounts that you follow, newest first. A new follow brings older posts.',
+    responses: { 200: listOf(FeedItem) },
+    problems: ['cursor_invalid'],
+  }),
+  signedIn,
+  query({ ...pageQuery, order: v.optional(v.picklist(['chronological']), 'chronological') }),
+  fresh(...feedModels),
+  c => answerPage(c, `feed of ${c.var.actor.id}`, c.var.query, page => feedPage(c.var.reading, c.var.actor.id, page)),
+)
