@@ -47,6 +47,7 @@ import { readModels } from './projections/models.ts'
 import { liveModel } from './projections/live/project.ts'
 import { reactionsOf, timersOf } from './reactions/all.ts'
 import { destroyErasedKeys } from './reactions/accounts.ts'
+import { startSweeping } from './reactions/media.ts'
 import type { Reading } from './reading/context.ts'
 
 /** State that is migrated, in order; a step once released never changes. */
@@ -193,6 +194,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     const timerLoop = new TimerLoop({ db, clock, log, timers: timerList, model: timers })
     timerLoop.start()
     ending.push(() => timerLoop.stop())
+    ending.push(startSweeping(commands, log))
 
     const { hub, routes: live, authenticate } = liveParts({ commands, bus, log, liveEpoch, positions, heartbeatMs: options.heartbeatMs ?? 25_000 })
     await hub.start()

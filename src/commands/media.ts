@@ -118,9 +118,9 @@ const atOnce = 500
  * Makes the sweep that removes files of uploads that were never told of. A picture is swept when two sweeps in a row found files and no event of it,
  * so that no upload under way is lost: sweep at least an hour apart. Says how many it removed.
  */
-export function mediaSweep({ execute, reading, storage }: Commands): (actor: Actor) => Promise<number> {
+export function mediaSweep({ execute, reading, storage }: Commands): (actor: Actor, signal?: AbortSignal) => Promise<number> {
   let suspects = new Set<string>()
-  return async actor => {
+  return async (actor, signal) => {
     const found = new Map<string, MediaId>()
     const stillSuspect = new Set<string>()
     let removed = 0
@@ -144,6 +144,7 @@ export function mediaSweep({ execute, reading, storage }: Commands): (actor: Act
       }
     }
     for await (const key of storage.list('media/')) {
+      if (signal?.aborted) return removed
       const [folder, mediaId] = /^media\/[^/]+\/([^/]+)\//.exec(key) ?? []
       if (folder === undefined || mediaId === undefined) continue
       found.set(folder, mediaId)

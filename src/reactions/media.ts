@@ -1,11 +1,12 @@
 import type { Commands } from '../commands/context.ts'
-import { discardMedia, expireMedia, removeFiles } from '../commands/media.ts'
+import { discardMedia, expireMedia, mediaSweep, removeFiles } from '../commands/media.ts'
 import { AvatarChanged } from '../domain/accounts/account.ts'
 import { MediaDiscarded, MediaUploaded } from '../domain/media/media.ts'
 import { PostDeleted } from '../domain/posts/post.ts'
 import type { EventOf } from '../kernel/events.ts'
 import type { Actor } from '../kernel/execute.ts'
 import { iso } from '../kernel/ports/clock.ts'
+import type { Log } from '../kernel/ports/log.ts'
 import { type Reaction, reaction } from '../kernel/projecting/consumers.ts'
 import { type Timer, timer } from '../kernel/timers.ts'
 
@@ -58,3 +59,24 @@ export const removePictureFiles = ({ commands }: Deps): Reaction =>
     maxAge,
     react: ({ data: { ownerId, mediaId } }) => removeFiles(commands, ownerId, mediaId),
   })
+
+const sweepEvery = 6 * 3_600_000
+
+/** Sweeps up, four times a day, the files of uploads that were never told of. Returns how to end it. */
+export function startSweeping(commands: Commands, log: Log): () => Promise<void> {
+  const sweep = mediaSweep(commands)
+  const ending = new AbortController()
+  let sweeping: Promise<void> = Promise.resolve()
+  const interval = setInterval(() => {
+    sweeping = sweep(house('media_sweep'), ending.signal).then(
+      removed => log.info({ removed }, 'files of no picture were swept'),
+      error => log.warn({ err: error }, 'the sweep of files failed; the next one looks again'),
+    )
+  }, sweepEvery)
+  interval.unref()
+  return async () => {
+    clearInterval(interval)
+    ending.abort()
+    await sweeping
+  }
+}

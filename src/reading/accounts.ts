@@ -56,7 +56,7 @@ export const accountItem = (reading: Reading, { id, username, displayName, avata
   id,
   username,
   displayName,
-  avatarUrl: avatarUrl(reading, id, avatarMediaId),
+  avatarUrl: avatarUrl(reading, avatarMediaId),
   viewer: viewerOf(relation),
 })
 
@@ -76,7 +76,7 @@ const profileOf = (reading: Reading, row: ProfileRow): AccountView => ({
   displayName: row.displayName,
   bio: row.bio,
   website: row.website,
-  avatarUrl: avatarUrl(reading, row.id, row.avatarMediaId),
+  avatarUrl: avatarUrl(reading, row.avatarMediaId),
   type: row.type,
   isPrivate: row.type === 'private',
   counts: { posts: row.posts, followers: row.followers, following: row.following },

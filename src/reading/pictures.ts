@@ -49,7 +49,7 @@ export function picturesFor({ secrets, clock, publicUrl }: Reading, viewerId: Vi
 }
 
 /** Where an account's picture is: public, unsigned, another one for another picture; gone with the account. */
-export const avatarUrl = ({ publicUrl }: Reading, _accountId: AccountId, avatarMediaId: MediaId | null): string | null =>
+export const avatarUrl = ({ publicUrl }: Reading, avatarMediaId: MediaId | null): string | null =>
   avatarMediaId === null ? null : `${publicUrl}/v1/avatars/${avatarMediaId}/thumbnail.jpg`
 
 /** The storage's folder of all pictures of an owner, of one of them, and the key of one rendition. */

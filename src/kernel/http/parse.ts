@@ -15,7 +15,9 @@ export function parse<S extends v.GenericSchema>(schema: S, value: unknown, at =
   const result = v.safeParse(schema, value, { message: wording })
   if (result.success) return result.output
   const errors = result.issues.slice(0, mostErrors).map(issue => ({ path: at + pointerOf(issue), message: issue.message }))
-  throw validationFailed(errors)
+  // Two checks of one value may say the same.
+  const told = new Map(errors.map(error => [`${error.path} ${error.message}`, error]))
+  throw validationFailed([...told.values()])
 }
 
 export function validationFailed(errors: readonly InputError[]): Problem {
