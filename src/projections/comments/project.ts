@@ -4,7 +4,7 @@ import { PostDeleted } from '../../domain/posts/post.ts'
 import type { EventOf, Recorded } from '../../kernel/events.ts'
 import { moveCounters, tally } from '../../kernel/projecting/counters.ts'
 import { lastOf, readModel, type Tables } from '../../kernel/projecting/model.ts'
-import { type Db, rows, sql } from '../../kernel/sql.ts'
+import { type Db, type RawBuilder, rows, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
 type Added = Recorded<EventOf<typeof CommentAdded>>
@@ -20,18 +20,22 @@ export const commentsModel = readModel<CommentEvent | EventOf<typeof PostDeleted
   tables,
 
   async project(batch, tx, t) {
-    const gone: string[] = []
+    const things: string[] = []
+    const accounts: string[] = []
     const added: Added[] = []
     const edited: Edited[] = []
     for (const event of batch) {
       if (event.type === 'CommentAdded') added.push(event)
       else if (event.type === 'CommentEdited') edited.push(event)
-      else if (event.type === 'CommentDeleted') gone.push(event.data.commentId)
-      else if (event.type === 'PostDeleted') gone.push(event.data.postId)
-      else gone.push(event.data.accountId)
+      else if (event.type === 'CommentDeleted') things.push(event.data.commentId)
+      else if (event.type === 'PostDeleted') things.push(event.data.postId)
+      else accounts.push(event.data.accountId)
     }
     // What is gone stays gone, so it may go first: a comment that comes after it, or came before it in this batch, finds it noted.
-    const went = await forget(gone, tx, t)
+    const went = [
+      ...(await forget(things, ids => sql`id = any(${ids}) or post = any(${ids})`, tx, t)),
+      ...(await forget(accounts, ids => sql`author = any(${ids}) or post_author = any(${ids})`, tx, t)),
+    ]
     const came = await add(added, tx, t)
     await edit(edited, tx, t)
     const posts = tally(came.map(postOf), went.map(postOf))
@@ -113,13 +117,18 @@ async function edit(edited: readonly Edited[], tx: Db, t: T): Promise<void> {
     from ${said} where c.id = said.id and c.revision < said.revision`)
 }
 
-async function forget(gone: readonly string[], tx: Db, t: T): Promise<Moved[]> {
+/** With what is found goes all that stands under it. */
+async function forget(
+  gone: readonly string[],
+  where: (ids: RawBuilder<unknown>) => RawBuilder<unknown>,
+  tx: Db,
+  t: T,
+): Promise<Moved[]> {
   if (gone.length === 0) return []
   const ids = sql`${sql.val(gone)}::uuid[]`
   return tx.run(sql`
     with noted as (insert into ${t.gone} (id) select unnest(${ids}) on conflict (id) do nothing),
-      named as (
-        select id from ${t.comments} where id = any(${ids}) or post = any(${ids}) or author = any(${ids}) or post_author = any(${ids})),
+      named as (select id from ${t.comments} where ${where(ids)}),
       doomed as (select id from named union select r.id from ${t.comments} r join named n on r.parent = n.id)
     delete from ${t.comments} c using doomed d where c.id = d.id
     returning c.post, c.parent`)

@@ -5,14 +5,14 @@ import { PostDeleted } from '../../domain/posts/post.ts'
 import type { EventOf, Recorded } from '../../kernel/events.ts'
 import { moveCounters, tally } from '../../kernel/projecting/counters.ts'
 import { lastOf, readModel, type Tables } from '../../kernel/projecting/model.ts'
-import { type Db, rows, sql } from '../../kernel/sql.ts'
+import { type Db, type RawBuilder, rows, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
 type Moved = { subject: string; kind: 'post' | 'comment'; by: 1 | -1 }
 
 /**
- * Likes of posts and comments. With a post go the likes of its comments, with an account its own and those of what it wrote. Likes of replies whose
- * parent is deleted stay until their actor's erasure: nothing leads to them any more.
+ * Likes of posts and comments. With an account go its own and those of what it wrote. Likes of comments that went with their post or with the comment
+ * above them stay until that: nothing leads to them any more.
  */
 export const likesModel = readModel<LikeEvent | EventOf<typeof PostDeleted | typeof CommentDeleted | typeof AccountErased>>()({
   name: 'likes',
@@ -21,16 +21,21 @@ export const likesModel = readModel<LikeEvent | EventOf<typeof PostDeleted | typ
   tables,
 
   async project(batch, tx, t) {
-    const gone: string[] = []
+    const things: string[] = []
+    const accounts: string[] = []
     const toggles: Recorded<LikeEvent>[] = []
     for (const event of batch) {
-      if (event.type === 'PostDeleted') gone.push(event.data.postId)
-      else if (event.type === 'CommentDeleted') gone.push(event.data.commentId)
-      else if (event.type === 'AccountErased') gone.push(event.data.accountId)
+      if (event.type === 'PostDeleted') things.push(event.data.postId)
+      else if (event.type === 'CommentDeleted') things.push(event.data.commentId)
+      else if (event.type === 'AccountErased') accounts.push(event.data.accountId)
       else toggles.push(event)
     }
     // What is gone stays gone, so it may go first: a like that comes after it, or came before it in this batch, finds it noted.
-    const moved = [...(await forget(gone, tx, t)), ...(await toggle(toggles, tx, t))]
+    const moved = [
+      ...(await forget(things, ids => sql`subject = any(${ids})`, tx, t)),
+      ...(await forget(accounts, ids => sql`actor = any(${ids}) or author = any(${ids})`, tx, t)),
+      ...(await toggle(toggles, tx, t)),
+    ]
     const subjects = (by: 1 | -1) => moved.filter(move => move.by === by).map(({ subject }) => subject)
     await moveCounters(tx, t.counts, ['subject', 'likes'], tally(subjects(1), subjects(-1)))
     return { topics: moved.filter(({ kind }) => kind === 'post').map(({ subject }) => `post:${subject}`) }
@@ -75,18 +80,21 @@ async function toggle(toggles: readonly Recorded<LikeEvent>[], tx: Db, t: T): Pr
       came as (
         insert into ${t.likes} as l (subject, actor, kind, post, author, at, position)
         select subject, actor, kind, post, author, at, position from said s
-        where liked and not exists (select from ${t.gone} g where g.id in (s.subject, s.post, s.actor, s.author))
+        where liked and not exists (select from ${t.gone} g where g.id in (s.subject, s.actor, s.author))
         on conflict (subject, actor) do update set at = excluded.at, position = excluded.position where l.position < excluded.position
         returning l.subject, l.kind, l.xmax = 0 as fresh)
     select subject, kind, -1 as by from went union all select subject, kind, 1 from came where fresh`)
 }
 
-async function forget(gone: readonly string[], tx: Db, t: T): Promise<Moved[]> {
+async function forget(
+  gone: readonly string[],
+  where: (ids: RawBuilder<unknown>) => RawBuilder<unknown>,
+  tx: Db,
+  t: T,
+): Promise<Moved[]> {
   if (gone.length === 0) return []
   const ids = sql`${sql.val(gone)}::uuid[]`
   return tx.run(sql`
     with noted as (insert into ${t.gone} (id) select unnest(${ids}) on conflict (id) do nothing)
-    delete from ${t.likes}
-    where subject = any(${ids}) or actor = any(${ids}) or author = any(${ids}) or (kind = 'comment' and post = any(${ids}))
-    returning subject, kind, -1 as by`)
+    delete from ${t.likes} where ${where(ids)} returning subject, kind, -1 as by`)
 }
