@@ -77,8 +77,7 @@ async function checkVersion(folder: string, binaries: Binaries) {
   const [ours] = binaries.version.split('.')
   if (version === ours) return
   throw new StartupError(
-    `${folder} was made by PostgreSQL ${version} and this release brings ${ours}: set DATA_DIR to another folder, ` +
-      'or start the release that made it, `export` there and import here',
+    `The folder ${folder} was made by PostgreSQL ${version} and this release brings ${ours}: set DATA_DIR to another folder, or start the release that made it.`,
   )
 }
 
