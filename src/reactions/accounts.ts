@@ -1,7 +1,6 @@
 import type { Commands } from '../commands/context.ts'
 import { claimEmail, holdHandle, releaseEmail, releaseHandle } from '../commands/names.ts'
-import { AccountErased, AvatarChanged, account, accountStream, SignedUp, UsernameChanged } from '../domain/accounts/account.ts'
-import { media, mediaStream } from '../domain/media/media.ts'
+import { AccountErased, account, accountStream, SignedUp, UsernameChanged } from '../domain/accounts/account.ts'
 import type { EventOf, Recorded } from '../kernel/events.ts'
 import type { Actor } from '../kernel/execute.ts'
 import type { EventStore } from '../kernel/ports/event-store.ts'
@@ -12,7 +11,7 @@ import { credentialModels, credentialsOf } from '../reading/credentials.ts'
 import { mediaFolder } from '../reading/pictures.ts'
 
 type Deps = { readonly commands: Commands; readonly mail: Mailer }
-type Handled = EventOf<typeof SignedUp | typeof UsernameChanged | typeof AvatarChanged | typeof AccountErased>
+type Handled = EventOf<typeof SignedUp | typeof UsernameChanged | typeof AccountErased>
 type Of<Type extends Handled['type']> = Recorded<Extract<Handled, { type: Type }>>
 
 const actorOf = ({ id, metadata }: Recorded<Handled>): Actor => ({
@@ -23,13 +22,13 @@ const actorOf = ({ id, metadata }: Recorded<Handled>): Actor => ({
 })
 
 /**
- * What an account's events bring about outside of its stream: its names, what replaced pictures leave, and all that its erasure removes. One reaction,
+ * What an account's events bring about outside of its stream: its names, and all that its erasure removes. One reaction,
  * so that an erasure comes after everything before it. Nothing of it is ever too late.
  */
 export const keepAccounts = (deps: Deps): Reaction =>
   reaction<Handled>()({
     name: 'keep_accounts',
-    events: [SignedUp, UsernameChanged, AvatarChanged, AccountErased],
+    events: [SignedUp, UsernameChanged, AccountErased],
     maxAge: Number.POSITIVE_INFINITY,
     async react(event) {
       switch (event.type) {
@@ -37,8 +36,6 @@ export const keepAccounts = (deps: Deps): Reaction =>
           return signedUp(deps, event)
         case 'UsernameChanged':
           return usernameChanged(deps, event)
-        case 'AvatarChanged':
-          return avatarChanged(deps, event)
         case 'AccountErased':
           return erased(deps, event)
       }
@@ -83,13 +80,6 @@ async function usernameChanged({ commands }: Deps, event: Of<'UsernameChanged'>)
   const { accountId, handle, reservationId, previousHandle, previousReservationId } = event.data
   await holdHandle(commands, handle, { accountId, reservationId }, actorOf(event))
   await releaseHandle(commands, previousHandle, { accountId, reservationId: previousReservationId }, actorOf(event))
-}
-
-/** A picture that was replaced is in no use any more. */
-async function avatarChanged({ commands: { execute } }: Deps, event: Of<'AvatarChanged'>): Promise<void> {
-  const { previousMediaId } = event.data
-  if (previousMediaId !== null)
-    await execute(media, mediaStream(previousMediaId), { type: 'Discard', from: { kind: 'avatar' } }, actorOf(event))
 }
 
 /** The key goes before the pictures: an upload that is still under way fails without it, and removes its own. */

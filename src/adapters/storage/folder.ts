@@ -9,6 +9,8 @@ const contentTypes: Readonly<Record<string, string>> = { jpg: 'image/jpeg', mp4:
 const keyPattern = /^(?:[a-z0-9][a-z0-9_-]{0,63}\/){1,6}[a-z0-9][a-z0-9_-]{0,63}\.([a-z0-9]{2,4})$/
 const prefixPattern = /^(?:[a-z0-9][a-z0-9_-]{0,63}\/){1,6}$/
 
+const putTries = 5
+
 /** A put that crashed leaves a file here; one older than this (ms) belongs to no put that still runs, on this node or another. */
 const abandonedAfter = 3_600_000
 
@@ -28,15 +30,19 @@ export async function folderStorage(folder: string): Promise<Storage> {
       if (contentTypeOf(key) !== contentType) throw new Error(`The storage key ${key} does not stand for ${contentType}`)
       const target = join(root, key)
       const draft = join(aside, randomUUID())
-      await mkdir(dirname(target), { recursive: true, mode: 0o700 })
-      try {
-        await writeSynced(draft, bytes)
-        await rename(draft, target)
-      } catch (error) {
-        await rm(draft, { force: true })
-        throw error
+      for (let tries = 1; ; tries++) {
+        await mkdir(dirname(target), { recursive: true, mode: 0o700 })
+        try {
+          await writeSynced(draft, bytes)
+          await rename(draft, target)
+          await syncUpwards(dirname(target), root) // up to the root: another put may have made a folder and not synced it yet
+          return
+        } catch (error) {
+          await rm(draft, { force: true })
+          // Somebody removed the folder under our hands: what is put comes after that.
+          if (tries === putTries || !isMissing(error)) throw error
+        }
       }
-      await syncUpwards(dirname(target), root) // up to the root: another put may have made a folder and not synced it yet
     },
 
     async get(key) {
@@ -120,7 +126,9 @@ async function unlessMissing<T>(found: Promise<T>): Promise<T | undefined> {
   try {
     return await found
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    if (isMissing(error)) return undefined
     throw error
   }
 }
+
+const isMissing = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOENT'
