@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises'
 import { pino } from 'pino'
 import sharp from 'sharp'
 import { expect } from 'vitest'
-import { type App, startApp } from '../../src/app.ts'
+import { type App, type AppOptions, startApp } from '../../src/app.ts'
 import { type Config, readConfig } from '../../src/config.ts'
 import { type Listening, listen } from '../../src/kernel/http/listen.ts'
 import type { Clock } from '../../src/kernel/ports/clock.ts'
@@ -103,7 +103,7 @@ export async function picture(width = 64, height = 48): Promise<Buffer> {
   return sharp({ create: { width, height, channels: 3, background } }).jpeg().toBuffer()
 }
 
-export type TestAppOptions = { config?: Partial<Config>; clock?: TestClock; heartbeatMs?: number; databaseUrl?: string; mediaDir?: string; secret?: string }
+export type TestAppOptions = { config?: Partial<Config>; clock?: TestClock; heartbeatMs?: number; databaseUrl?: string; mediaDir?: string; secret?: string; around?: AppOptions['around'] }
 
 /** The whole server in process, on a database and a folder of its own. */
 export class TestApp {
@@ -199,6 +199,7 @@ export async function testApp(options: TestAppOptions = {}): Promise<TestApp> {
     log: silent,
     clock,
     ...(options.heartbeatMs === undefined ? {} : { heartbeatMs: options.heartbeatMs }),
+    ...(options.around === undefined ? {} : { around: options.around }),
   })
   closing.push(() => app.stop())
   return new TestApp(app, clock, { databaseUrl, mediaDir, secret }, closing)

@@ -1,0 +1,62 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { sql } from '../../src/kernel/sql.ts'
+import { relationshipsModel } from '../../src/projections/relationships/project.ts'
+import { type Person, type TestApp, testApp } from '../support/app.ts'
+
+let careful: TestApp
+let careless: TestApp
+let reader: TestApp
+
+beforeAll(async () => {
+  careful = await testApp()
+  const deployment = { databaseUrl: careful.databaseUrl, mediaDir: careful.mediaDir, secret: careful.secret }
+  reader = await testApp(deployment)
+  // The guard switched off: acknowledges before what the rules read has the command's effect.
+  careless = await testApp({ ...deployment, around: { commands: parts => ({ ...parts, settled: async () => {} }) } })
+})
+afterAll(async () => {
+  await careless.stop()
+  await reader.stop()
+  await careful.stop()
+})
+
+/** A node's view of a person's read, without any consistency token. */
+const statusAt = async (node: TestApp, person: Person, path: string): Promise<number> =>
+  (await node.send('GET', path, { headers: { Authorization: `Bearer ${person.session.accessToken}` } })).status
+
+/** Holds the projector of relationships back while `work` runs. */
+async function whileModelStands(work: () => Promise<void>): Promise<void> {
+  await careful.app.db.transaction(async tx => {
+    await tx.run(sql`select key from kernel.consumers where key = ${relationshipsModel.key} for update`)
+    await work()
+  })
+}
+
+async function people(name: string): Promise<{ author: Person; reads: Person; postId: string }> {
+  const author = await careful.signUp(`${name}_author`)
+  const reads = await careful.signUp(`${name}_reader`)
+  await reads.follow(author)
+  return { author, reads, postId: (await author.publish()).id }
+}
+
+it('a block is acknowledged only when no node shows anything any more; while the model stands still it is 503, and a repeat finishes it', { timeout: 60_000 }, async () => {
+  const { author, reads, postId } = await people('careful')
+  await whileModelStands(async () => {
+    const answer = await author.put(`/accounts/${reads.id}/block`)
+    expect(answer.status).toBe(503)
+    expect(answer.body.code).toBe('read_model_behind')
+    expect(answer.headers.get('retry-after')).toBe('1')
+    expect(await statusAt(reader, reads, `/posts/${postId}`)).toBe(200)
+  })
+  expect((await author.put(`/accounts/${reads.id}/block`)).status).toBe(200)
+  expect(await statusAt(reader, reads, `/posts/${postId}`)).toBe(404)
+})
+
+it('would see it: a node that does not wait acknowledges a block, and another still shows the post', { timeout: 60_000 }, async () => {
+  const { author, reads, postId } = await people('careless')
+  await whileModelStands(async () => {
+    const answer = await careless.send('PUT', `/accounts/${reads.id}/block`, { headers: { Authorization: `Bearer ${author.session.accessToken}` } })
+    expect(answer.status).toBe(200)
+    expect(await statusAt(reader, reads, `/posts/${postId}`)).toBe(200)
+  })
+})
