@@ -1,6 +1,5 @@
 import * as v from 'valibot'
-import { createPost, deletePost, editPost } from '../commands/posts.ts'
-import { type Audience, postLimits } from '../domain/posts/content.ts'
+import { createPost, deletePost, editPost, type PostDraft, postLimits } from '../commands/posts.ts'
 import { pageQuery } from '../kernel/cursor.ts'
 import { describe } from '../kernel/http/describe.ts'
 import { routes } from '../kernel/http/env.ts'
@@ -64,7 +63,9 @@ const AudienceInput = v.pipe(
     v.picklist(kinds),
     v.strictObject({ accountIds: v.pipe(v.array(Id), v.minLength(1), v.maxLength(postLimits.audienceAccounts)) }),
   ]),
-  v.transform((audience): Audience => (typeof audience === 'string' ? { kind: audience } : { kind: 'accounts', ...audience })),
+  v.transform((audience): PostDraft['audience'] =>
+    typeof audience === 'string' ? { kind: audience } : { kind: 'accounts', ...audience },
+  ),
 )
 const WhoComments = v.picklist(['everyone', 'followers', 'off'])
 

@@ -8,6 +8,9 @@ import type { Commands, SignedInActor } from './context.ts'
 import { attachMedia } from './media.ts'
 import { checkWords } from './words.ts'
 
+/** How many pictures a post can have, accounts its audience can name, and characters an alt text and a place's name. */
+export const postLimits = { media: 20, audienceAccounts: 100, altText: 1_000, placeName: 200 } as const
+
 export type PostDraft = {
   media: readonly AltText[]
   caption: string | null

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { mediaSweep } from '../../src/commands/media.ts'
+import { attachMedia, mediaSweep } from '../../src/commands/media.ts'
 import { timersModel } from '../../src/kernel/timers.ts'
 import { mediaFolder } from '../../src/reading/pictures.ts'
 import { type Answer, type Person, picture, type TestApp, TestClock, testApp } from '../support/app.ts'
@@ -357,9 +357,11 @@ describe('time', () => {
     expect((await other.get(url)).status).toBe(404)
   })
 
-  it('a picture in no post is gone after a day, one in a post stays', async () => {
+  it('a picture in no post is gone after a day, also one given to a post that never came; one in a post stays', async () => {
     const cy = await other.signUp()
-    const unused = await cy.upload()
+    const [unused, stuck] = [await cy.upload(), await cy.upload()]
+    const crashed = { id: cy.id, sessionId: null, correlationId: 'crashed' }
+    await attachMedia(other.app.commands, crashed, stuck.id, { kind: 'post', postId: randomUUID() })
     const post = await cy.publish()
     await other.app.commands.settled(await other.app.store.head(), [timersModel([])])
     await later(23 * 60, cy)
@@ -369,6 +371,7 @@ describe('time', () => {
     await other.app.timers.tick()
     const late = await cy.post('/posts', { media: [{ id: unused.id }] })
     expect(late).toMatchObject({ status: 422, body: { code: 'media_not_found', errors: [{ path: '/media/0/id' }] } })
+    expect((await cy.post('/posts', { media: [{ id: stuck.id }] })).body.code).toBe('media_not_found')
     expect((await cy.get(`/media/${post.media[0].id}`)).status).toBe(200)
     await expect
       .poll(async () => {

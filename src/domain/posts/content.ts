@@ -13,9 +13,6 @@ export type Location = { name: string; lat: number; lng: number }
 
 export const captionLimits = { characters: 2_200, hashtags: 30, mentions: 20 } as const
 
-/** How many pictures a post can have, accounts an audience can name, and characters an alt text and a place's name. */
-export const postLimits = { media: 20, audienceAccounts: 100, altText: 1_000, placeName: 200 } as const
-
 const hashtag = /(?<![\p{L}\p{N}\p{M}_&/#])#([\p{L}\p{N}\p{M}_]{1,100})/gu
 const mention = /(?<![\p{L}\p{N}\p{M}_.@/])@([a-z0-9._]{1,30})/giu
 
