@@ -1,0 +1,169 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Person, type TestApp, testApp } from '../support/app.ts'
+import { type Row, wantedOf } from './oracle.ts'
+import { Eye, seenBy } from './probes.ts'
+import { type Audience, audiences, look, ok, publish, signUpAuthor, type Thing } from './world.ts'
+
+/** One node takes the commands, the other is asked, without any consistency token: what is taken away is taken away everywhere at once. */
+let node: TestApp
+let other: TestApp
+
+beforeAll(async () => {
+  node = await testApp()
+  other = await testApp(node)
+})
+afterAll(async () => {
+  await other.stop()
+  await node.stop()
+})
+
+type Case = {
+  readonly audience: Audience
+  /** What the viewer is to the author. */
+  readonly is: 'stranger' | 'follower' | 'close friend'
+  readonly before: Omit<Row, 'viewer'>
+  readonly after: Omit<Row, 'viewer'>
+  act(author: Person, viewer: Person, thing: Thing): Promise<{ status: number; body: unknown }>
+}
+
+/** @param seen y or - for profile, lists, the post, the feed */
+const sees = (seen: string): Omit<Row, 'viewer'> => {
+  const [profile, lists, post, feed] = [...seen].map(each => each === 'y')
+  const all = (yes: boolean | undefined) => (yes ? 'y' : '-').repeat(audiences.length)
+  return { profile: profile!, lists: lists!, posts: all(post), feed: all(feed) }
+}
+
+const cases: Record<string, Case> = {
+  'going private': {
+    audience: 'public',
+    is: 'stranger',
+    before: sees('yyy-'),
+    after: sees('y---'),
+    act: author => author.put('/me/account-type', { type: 'private' }),
+  },
+  'the author blocks': {
+    audience: 'public',
+    is: 'close friend',
+    before: sees('yyyy'),
+    after: sees('----'),
+    act: (author, viewer) => author.put(`/accounts/${viewer.id}/block`),
+  },
+  'the viewer blocks': {
+    audience: 'public',
+    is: 'close friend',
+    before: sees('yyyy'),
+    after: sees('y---'),
+    act: (author, viewer) => viewer.put(`/accounts/${author.id}/block`),
+  },
+  'a follower is removed': {
+    audience: 'followers',
+    is: 'follower',
+    before: sees('yyyy'),
+    after: sees('yy--'),
+    act: (author, viewer) => author.delete(`/me/followers/${viewer.id}`),
+  },
+  'a follower is removed who was a close friend': {
+    audience: 'close_friends',
+    is: 'close friend',
+    before: sees('yyyy'),
+    after: sees('yy--'),
+    act: (author, viewer) => author.delete(`/me/followers/${viewer.id}`),
+  },
+  'the viewer unfollows': {
+    audience: 'followers',
+    is: 'follower',
+    before: sees('yyyy'),
+    after: sees('yy--'),
+    act: (author, viewer) => viewer.delete(`/accounts/${author.id}/follow`),
+  },
+  'a close friend is removed': {
+    audience: 'close_friends',
+    is: 'close friend',
+    before: sees('yyyy'),
+    after: sees('yy--'),
+    act: (author, viewer) => author.delete(`/accounts/${viewer.id}/close-friend`),
+  },
+  'the audience is narrowed to followers': {
+    audience: 'public',
+    is: 'stranger',
+    before: sees('yyy-'),
+    after: sees('yy--'),
+    act: (author, _, { post }) => author.patch(`/posts/${post}`, { audience: 'followers' }),
+  },
+  'the audience is narrowed to close friends': {
+    audience: 'followers',
+    is: 'follower',
+    before: sees('yyyy'),
+    after: sees('yy--'),
+    act: (author, _, { post }) => author.patch(`/posts/${post}`, { audience: 'close_friends' }),
+  },
+  'the audience is narrowed to others': {
+    audience: 'accounts',
+    is: 'follower',
+    before: sees('yyyy'),
+    after: sees('yy--'),
+    act: (author, _, { post, friend }) => author.patch(`/posts/${post}`, { audience: { accountIds: [friend.id] } }),
+  },
+  'the post is deleted': {
+    audience: 'public',
+    is: 'follower',
+    before: sees('yyyy'),
+    after: sees('yy--'),
+    act: (author, _, { post }) => author.delete(`/posts/${post}`),
+  },
+  'the author is erased': {
+    audience: 'public',
+    is: 'close friend',
+    before: sees('yyyy'),
+    after: sees('----'),
+    act: author => author.post('/me/erasure', { password: author.password }),
+  },
+  'the viewer is erased': {
+    audience: 'public',
+    is: 'close friend',
+    before: sees('yyyy'),
+    after: sees('----'),
+    act: (_, viewer) => viewer.post('/me/erasure', { password: viewer.password }),
+  },
+}
+
+describe('nothing is shown any more once it is answered that', () => {
+  it.each(Object.entries(cases))('%s', async (name, { audience, is, before, after, act }) => {
+    const people = await signUpAuthor(node)
+    const { author, friend } = people
+    const viewer = await node.signUp()
+    await viewer.follow(friend)
+    if (is !== 'stranger') await viewer.follow(author)
+    if (is === 'close friend') await ok(author.put(`/accounts/${viewer.id}/close-friend`, undefined, { after: viewer.token }))
+    const thing = await publish(people, audience, [viewer], [viewer])
+    const now = new Eye('now', path => viewer.get(path, { after: author.token }))
+    await look(now, viewer, [thing], author.token)
+    expect(await seenBy(now, [thing])).toEqual(firstOf(wantedOf({ viewer: 'viewer', ...before }, [thing])))
+
+    const url = now.pictures.get(thing.post)!
+    expect((await other.get(url)).status).toBe(200)
+    await ok(act(author, viewer, thing))
+    const headers = { Authorization: `Bearer ${viewer.session.accessToken}` }
+    const later = new Eye('later', path => other.get(path, path.startsWith('http') ? {} : { headers }))
+    later.pictures.set(thing.post, url)
+    const wanted = firstOf(wantedOf({ viewer: name === 'the viewer blocks' ? 'blocking' : 'viewer', ...after }, [thing]))
+    if (name === 'the author is erased') wanted['/v1/avatars/{id}/{file}'] = '-'
+    expect(await seenBy(later, [thing])).toEqual(wanted)
+    const told = later.told()
+    for (const secret of thing.secrets) expect(told).not.toContain(secret)
+    if (!after.profile) for (const secret of [author.id, author.username]) expect(told).not.toContain(secret)
+  })
+
+  it('a session is ended', async () => {
+    const viewer = await node.signUp()
+    const headers = { Authorization: `Bearer ${viewer.session.accessToken}` }
+    expect((await other.get('/me', { headers, after: viewer.token })).status).toBe(200)
+    await ok(viewer.delete(`/sessions/${viewer.session.id}`))
+    for (const path of ['/me', '/feed', '/notifications', `/accounts/${viewer.id}`]) {
+      expect((await other.get(path, { headers })).body.code, path).toBe('session_revoked')
+    }
+  })
+})
+
+const firstOf = (wanted: Record<string, string>) =>
+  Object.fromEntries(Object.entries(wanted).map(([path, all]) => [path, all[0]]))
