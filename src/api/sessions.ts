@@ -120,7 +120,6 @@ the session. Ignores Idempotency-Key.`,
       responses: { 201: Refreshed },
       problems: ['refresh_token_invalid', 'refresh_token_reused', 'session_revoked'],
     }),
-    limited('sign-in'),
     body(RefreshToken),
     async c => {
       noStore(c)

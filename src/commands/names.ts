@@ -11,7 +11,7 @@ import type { Commands } from './context.ts'
 export type Tenure = { readonly accountId: AccountId; readonly reservationId: ReservationId }
 
 /** Milliseconds after which a reservation that did not become anything may be tried to be taken over; a sign-up takes a few. */
-const patience = 10_000
+const patience = 5_000
 const mostTries = 30
 const betweenTries = 50
 

@@ -9,7 +9,7 @@ import { mac, type Secrets, sameBytes } from '../kernel/secrets.ts'
 import type { Reading } from '../reading/context.ts'
 import { type Credentials, candidatesOf, credentialsOf } from '../reading/credentials.ts'
 import { allSessionIds, findSession, sessionModels } from '../reading/sessions.ts'
-import type { Commands } from './context.ts'
+import type { Commands, SignedInActor } from './context.ts'
 
 /** What a client signs its requests and its refreshes with. Secret: never kept, never logged. */
 export type SessionTokens = {
@@ -23,7 +23,7 @@ export type SessionTokens = {
 /** Who asks, from where. */
 export type Origin = { readonly device: Device & { address: string }; readonly actor: Actor }
 
-type Signed = Actor & { id: AccountId; sessionId: SessionId }
+type Signed = SignedInActor & { readonly sessionId: SessionId }
 
 /** The sessions' streams and rows, for whom the composition lets hold them. */
 export const sessionRows = (execute: Execute, reading: Reading): SessionRows => ({

@@ -161,7 +161,7 @@ describe('a reservation that a crash left behind', () => {
     await reserve('just.now', 0)
     const answer = await app.post('/accounts', someone('just.now'))
     expect([answer.status, answer.body.code]).toEqual([503, 'unavailable'])
-    expect(answer.headers.get('retry-after')).toBe('10')
+    expect(answer.headers.get('retry-after')).toBe('5')
   })
 
   it('is taken over, and its sign-up can never come to be', async () => {
@@ -262,6 +262,13 @@ describe('signing in', () => {
       expect(byEmail.body.code).toBe('invalid_credentials')
       const byName = await other.post('/sessions', { login: 'lapsing', password: person.password })
       expect(byName.body.account.email).toBeNull()
+      // It has lapsed: whoever claims it now takes nothing from anybody.
+      const next = await other.signUp('next', { email: 'lapsing@example.org' })
+      expect((await other.post('/sessions', { login: 'lapsing@example.org', password: next.password })).body.account.id).toBe(
+        next.id,
+      )
+      await allSettled(other)
+      expect((await other.get('/dev/outbox')).body.items).toEqual([])
     } finally {
       await other.stop()
     }

@@ -31,6 +31,7 @@ export function luciaSessions(rows: SessionRows, clock: Clock): Sessions {
         { id: accountId, attributes: {} },
       ]
     },
+    // Lists are read by queries of our own, and sessions are ended one by one.
     getUserSessions: async () => [],
     // What it wants to delete or prolong inside a validation does nothing: a row that lags behind must sign nobody out.
     setSession: nothing,
