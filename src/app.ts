@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Logger } from 'pino'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { InProcessBus } from './adapters/bus/in-process.ts'
 import { accessTokens } from './adapters/crypto/access-tokens.ts'
 import { luciaSessions } from './adapters/crypto/lucia.ts'
@@ -18,7 +18,6 @@ import { liveParts } from './api/live.ts'
 import { operationRoutes } from './api/operations.ts'
 import { outboxRoutes } from './api/outbox.ts'
 import type { Commands } from './commands/context.ts'
-import { mediaSweep } from './commands/media.ts'
 import { sessionRows } from './commands/sessions.ts'
 import type { Config } from './config.ts'
 import { allEvents } from './domain/events.ts'
@@ -32,8 +31,8 @@ import { guessLimiter } from './kernel/http/guesses.ts'
 import { acceptWebSockets } from './kernel/live/websocket.ts'
 import { epochs, migrate } from './kernel/migrate.ts'
 import type { Bus } from './kernel/ports/bus.ts'
-import type { EventStore } from './kernel/ports/event-store.ts'
 import { type Clock, systemClock } from './kernel/ports/clock.ts'
+import type { EventStore } from './kernel/ports/event-store.ts'
 import { modelConsumer, reactionConsumer } from './kernel/projecting/consumers.ts'
 import { registerConsumers } from './kernel/projecting/leases.ts'
 import { Runner } from './kernel/projecting/runner.ts'
@@ -43,10 +42,10 @@ import { type Database, sql } from './kernel/sql.ts'
 import { StartupError } from './kernel/startup-error.ts'
 import { consumerStatus } from './kernel/status.ts'
 import { TimerLoop, timersModel } from './kernel/timers.ts'
-import { readModels } from './projections/models.ts'
 import { liveModel } from './projections/live/project.ts'
-import { reactionsOf, timersOf } from './reactions/all.ts'
+import { readModels } from './projections/models.ts'
 import { destroyErasedKeys } from './reactions/accounts.ts'
+import { reactionsOf, timersOf } from './reactions/all.ts'
 import { startSweeping } from './reactions/media.ts'
 import type { Reading } from './reading/context.ts'
 
@@ -74,9 +73,6 @@ export type AppOptions = {
   readonly around?: { readonly store?: (store: EventStore) => EventStore; readonly commands?: (commands: Commands) => Commands }
 }
 
-/** Two sweeps in a row must find a picture unknown before it is removed. */
-const sweepMs = 3_600_000
-
 /** The whole server but its socket: composition of kernel, adapters and features. */
 export type App = {
   readonly fetch: (request: Request, env?: HttpEnv['Bindings']) => Response | Promise<Response>
@@ -94,11 +90,20 @@ export type App = {
 }
 
 /** What the log gives, for the tool that rebuilds and verifies. */
-export type Foundation = { readonly db: Database; readonly store: EmbeddedEventStore; readonly codec: Codec; readonly keys: PostgresKeyStore; close(): Promise<void> }
+export type Foundation = {
+  readonly db: Database
+  readonly store: EmbeddedEventStore
+  readonly codec: Codec
+  readonly keys: PostgresKeyStore
+  close(): Promise<void>
+}
 
 /** Database, log, keys: what both the server and the operator's tool stand on. @throws StartupError where the database cannot be reached */
 export async function openFoundation(
-  options: Pick<AppOptions, 'databaseUrl' | 'config' | 'log'> & { secrets: Secrets; connections?: { log: number; models: number } },
+  options: Pick<AppOptions, 'databaseUrl' | 'config' | 'log'> & {
+    secrets: Secrets
+    connections?: { log: number; models: number }
+  },
 ): Promise<Foundation> {
   const { databaseUrl, config, log, secrets, connections = { log: 8, models: 24 } } = options
   const broken = (error: Error): void => log.warn({ error: String(error) }, 'a connection to the database broke')
@@ -110,7 +115,10 @@ export async function openFoundation(
   } catch (error) {
     await Promise.all([closePool(logPool), closePool(pool)])
     const { host } = new URL(databaseUrl)
-    throw new StartupError(`The database at ${host} cannot be used (${(error as Error).message}): start it, or check DATABASE_URL.`, { cause: error })
+    throw new StartupError(
+      `The database at ${host} cannot be used (${(error as Error).message}): start it, or check DATABASE_URL.`,
+      { cause: error },
+    )
   }
   const db = database(pool)
   const store = new EmbeddedEventStore(logPool, config.namespace, broken)
@@ -186,17 +194,16 @@ export async function startApp(options: AppOptions): Promise<App> {
     const runner = new Runner({ store, db, bus, log, holder: randomUUID(), isTransient }, consumers)
     await runner.start()
     ending.push(() => runner.stop())
-    const sweep = mediaSweep(commands)
-    const sweeping = every(sweepMs, log, 'the sweep of unknown pictures', async () => {
-      await sweep({ id: null, sessionId: null, correlationId: 'media_sweep' })
-    })
-    ending.push(sweeping)
     const timerLoop = new TimerLoop({ db, clock, log, timers: timerList, model: timers })
     timerLoop.start()
     ending.push(() => timerLoop.stop())
     ending.push(startSweeping(commands, log))
 
-    const { hub, routes: live, authenticate } = liveParts({ commands, bus, log, liveEpoch, positions, heartbeatMs: options.heartbeatMs ?? 25_000 })
+    const {
+      hub,
+      routes: live,
+      authenticate,
+    } = liveParts({ commands, bus, log, liveEpoch, positions, heartbeatMs: options.heartbeatMs ?? 25_000 })
     await hub.start()
     ending.push(() => hub.stop())
 
@@ -224,7 +231,17 @@ export async function startApp(options: AppOptions): Promise<App> {
       await next()
     })
     for (const routes of [...featureRoutes, live]) app.route('/v1', routes)
-    app.route('/', operationRoutes({ version, production: config.production, opsToken: config.opsToken, registry, status, troubles: () => troublesOf(status) }))
+    app.route(
+      '/',
+      operationRoutes({
+        version,
+        production: config.production,
+        opsToken: config.opsToken,
+        registry,
+        status,
+        troubles: () => troublesOf(status),
+      }),
+    )
     app.route('/', outboxRoutes({ db, production: config.production }))
     app.route('/', documentation(app, { version, publicUrl }))
 
@@ -245,23 +262,6 @@ export async function startApp(options: AppOptions): Promise<App> {
   } catch (error) {
     await stop()
     throw error
-  }
-}
-
-/** Runs a chore again and again, never twice at once. Returns how to end it. */
-function every(ms: number, log: Logger, name: string, chore: () => Promise<void>): () => Promise<void> {
-  let running: Promise<void> | null = null
-  const interval = setInterval(() => {
-    running ??= chore()
-      .catch(error => log.warn({ error: String(error) }, `${name} failed; it is tried again`))
-      .finally(() => {
-        running = null
-      })
-  }, ms)
-  interval.unref()
-  return async () => {
-    clearInterval(interval)
-    await running
   }
 }
 
@@ -302,9 +302,23 @@ function metrics({ status, liveClients }: { status: StatusOf; liveClients: () =>
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
     registers,
   })
-  const failures = new Counter({ name: 'darkroom_metrics_failures_total', help: 'Scrapes that could not ask the database', registers })
-  const lag = new Gauge({ name: 'darkroom_consumer_lag_positions', help: 'Positions that a consumer of the log has not passed', labelNames: ['consumer'], registers })
-  const paused = new Gauge({ name: 'darkroom_consumer_paused', help: '1 where a consumer stands at an event that it cannot project', labelNames: ['consumer'], registers })
+  const failures = new Counter({
+    name: 'darkroom_metrics_failures_total',
+    help: 'Scrapes that could not ask the database',
+    registers,
+  })
+  const lag = new Gauge({
+    name: 'darkroom_consumer_lag_positions',
+    help: 'Positions that a consumer of the log has not passed',
+    labelNames: ['consumer'],
+    registers,
+  })
+  const paused = new Gauge({
+    name: 'darkroom_consumer_paused',
+    help: '1 where a consumer stands at an event that it cannot project',
+    labelNames: ['consumer'],
+    registers,
+  })
   new Gauge({
     name: 'darkroom_log_position',
     help: 'The position of the last event',

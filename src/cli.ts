@@ -31,7 +31,12 @@ async function open(): Promise<{ foundation: Foundation; close(): Promise<void> 
   const setup =
     running === null
       ? await setUp(config)
-      : { log: openLog(config), databaseUrl: running, secret: config.secret ?? (await keptSecret(config.dataDir)), close: async () => {} }
+      : {
+          log: openLog(config),
+          databaseUrl: running,
+          secret: config.secret ?? (await keptSecret(config.dataDir)),
+          close: async () => {},
+        }
   try {
     const secrets = new Secrets(setup.secret, config.secretPrevious)
     const foundation = await openFoundation({ ...setup, config, secrets, connections: { log: 3, models: 4 } })
@@ -52,7 +57,8 @@ async function open(): Promise<{ foundation: Foundation; close(): Promise<void> 
 function named(names: readonly string[]): readonly ReadModel[] {
   return names.map(name => {
     const model = readModels.find(model => model.name === name)
-    if (model === undefined) throw new StartupError(`There is no read model ${name}. There are: ${readModels.map(({ name }) => name).join(', ')}.`)
+    if (model === undefined)
+      throw new StartupError(`There is no read model ${name}. There are: ${readModels.map(({ name }) => name).join(', ')}.`)
     return model
   })
 }
@@ -63,10 +69,16 @@ async function showStatus({ db, store }: Foundation): Promise<number> {
   print(`The log is at position ${head}.`)
   for (const { name, kind, version, position, lag, state, error, rebuild } of consumers) {
     const extra = [
-      rebuild === null ? '' : `rebuild: ${rebuild.position} of ${rebuild.target}, ${rebuild.eventsPerSecond} events/s, ${rebuild.secondsLeft ?? '?'} s left`,
+      rebuild === null
+        ? ''
+        : `rebuild: ${rebuild.position} of ${rebuild.target}, ${rebuild.eventsPerSecond} events/s, ${rebuild.secondsLeft ?? '?'} s left`,
       error === null ? '' : `${error.type} at ${error.position}: ${error.message}`,
     ]
-    print([name.padEnd(28), kind.padEnd(9), `v${version}`, String(position).padStart(10), `lag ${lag}`, state, ...extra].filter(part => part !== '').join('  '))
+    print(
+      [name.padEnd(28), kind.padEnd(9), `v${version}`, String(position).padStart(10), `lag ${lag}`, state, ...extra]
+        .filter(part => part !== '')
+        .join('  '),
+    )
   }
   return consumers.some(({ state }) => state === 'paused') ? 1 : 0
 }
@@ -80,7 +92,9 @@ async function rebuildAll(foundation: Foundation, models: readonly ReadModel[]):
       const part = target === 0 ? 1 : Math.min(1, position / target)
       const bar = '='.repeat(Math.round(30 * part)).padEnd(30)
       const left = part > 0 ? Math.ceil((seconds / part) * (1 - part)) : 0
-      process.stdout.write(`\r${model.name.padEnd(16)} [${bar}] ${Math.floor(100 * part)} %  ${Math.round(events / Math.max(seconds, 0.001))} events/s  ${left} s left `)
+      process.stdout.write(
+        `\r${model.name.padEnd(16)} [${bar}] ${Math.floor(100 * part)} %  ${Math.round(events / Math.max(seconds, 0.001))} events/s  ${left} s left `,
+      )
     }
     const { events, seconds } = await rebuild(foundation, model, show)
     if (process.stdout.isTTY) process.stdout.write('\r\x1b[K')
@@ -108,7 +122,9 @@ async function verifyAll(foundation: Foundation, models: readonly ReadModel[]): 
 
 async function resume({ db }: Foundation, name: string): Promise<number> {
   const key = readModels.find(model => model.name === name)?.key ?? name
-  const [row] = await db.run(sql`update kernel.consumers set state = 'running', error = null where key = ${key} and state = 'paused' returning key`)
+  const [row] = await db.run(
+    sql`update kernel.consumers set state = 'running', error = null where key = ${key} and state = 'paused' returning key`,
+  )
   print(row === undefined ? `${name} is not paused.` : `${name} tries again within seconds.`)
   return row === undefined ? 1 : 0
 }

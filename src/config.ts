@@ -7,12 +7,20 @@ import { StartupError } from './kernel/startup-error.ts'
 const text = v.pipe(v.string(), v.trim(), v.minLength(1))
 const list = v.pipe(
   v.string(),
-  v.transform(value => value.split(',').map(part => part.trim()).filter(part => part !== '')),
+  v.transform(value =>
+    value
+      .split(',')
+      .map(part => part.trim())
+      .filter(part => part !== ''),
+  ),
 )
 const url = (...protocols: string[]) =>
   v.pipe(
     text,
-    v.check(value => URL.canParse(value) && protocols.includes(new URL(value).protocol), `write a URL that begins with ${protocols.join('// or ')}//`),
+    v.check(
+      value => URL.canParse(value) && protocols.includes(new URL(value).protocol),
+      `write a URL that begins with ${protocols.join('// or ')}//`,
+    ),
   )
 
 /** Every variable of the environment that the server reads. */
@@ -20,7 +28,12 @@ const Environment = v.object({
   /** `production` needs SECRET and hides what is for developers. */
   NODE_ENV: v.optional(text, 'development'),
   PORT: v.optional(
-    v.pipe(text, v.regex(/^\d{1,5}$/, 'write a number from 0 to 65535'), v.transform(Number), v.maxValue(65_535, 'write a number from 0 to 65535')),
+    v.pipe(
+      text,
+      v.regex(/^\d{1,5}$/, 'write a number from 0 to 65535'),
+      v.transform(Number),
+      v.maxValue(65_535, 'write a number from 0 to 65535'),
+    ),
     '3000',
   ),
   HOST: v.optional(text, '127.0.0.1'),
@@ -28,7 +41,10 @@ const Environment = v.object({
   DATA_DIR: v.optional(text, './data'),
   /** Where clients reach this deployment; pictures' URLs begin with it. By default http://HOST:PORT. */
   PUBLIC_URL: v.optional(url('http:', 'https:')),
-  LOG_LEVEL: v.optional(v.picklist(['silent', 'error', 'warn', 'info', 'debug'], 'write silent, error, warn, info or debug'), 'info'),
+  LOG_LEVEL: v.optional(
+    v.picklist(['silent', 'error', 'warn', 'info', 'debug'], 'write silent, error, warn, info or debug'),
+    'info',
+  ),
   /** `off` for tests and load; refused in production. */
   RATE_LIMIT: v.optional(v.picklist(['on', 'off'], 'write on or off'), 'on'),
   /** All keys are derived from it. Required in production; else made once in DATA_DIR. */
@@ -82,8 +98,10 @@ const isLoopback = (host: string): boolean =>
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   // An empty variable is as good as none: compose files write them so.
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''))
-  for (const name of notYet) if (given[name] !== undefined) throw new StartupError(`${name} is set, but this release has no such part yet: unset it.`)
-  if (given.ROLE !== undefined && given.ROLE !== 'all') throw new StartupError(`ROLE is ${given.ROLE}, but this release knows only ROLE=all: unset it.`)
+  for (const name of notYet)
+    if (given[name] !== undefined) throw new StartupError(`${name} is set, but this release has no such part yet: unset it.`)
+  if (given.ROLE !== undefined && given.ROLE !== 'all')
+    throw new StartupError(`ROLE is ${given.ROLE}, but this release knows only ROLE=all: unset it.`)
   const parsed = v.safeParse(Environment, given)
   if (!parsed.success) {
     const [issue] = parsed.issues
@@ -92,12 +110,17 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   }
   const env = parsed.output
   const production = env.NODE_ENV === 'production'
-  if (env.SECRET !== undefined && env.SECRET_FILE !== undefined) throw new StartupError('SECRET and SECRET_FILE are both set: keep one of them.')
+  if (env.SECRET !== undefined && env.SECRET_FILE !== undefined)
+    throw new StartupError('SECRET and SECRET_FILE are both set: keep one of them.')
   const secret = env.SECRET ?? (env.SECRET_FILE === undefined ? null : secretFrom(env.SECRET_FILE))
-  if (production && secret === null) throw new StartupError('SECRET is missing: production needs one of at least 32 characters, as from: openssl rand -base64 32')
-  if (production && env.RATE_LIMIT === 'off') throw new StartupError('RATE_LIMIT=off is for tests and load: unset it in production.')
+  if (production && secret === null)
+    throw new StartupError('SECRET is missing: production needs one of at least 32 characters, as from: openssl rand -base64 32')
+  if (production && env.RATE_LIMIT === 'off')
+    throw new StartupError('RATE_LIMIT=off is for tests and load: unset it in production.')
   if (!production && !isLoopback(env.HOST) && env.ALLOW_DEV !== '1') {
-    throw new StartupError(`HOST ${env.HOST} can be reached from other machines: set NODE_ENV=production, or ALLOW_DEV=1 if you mean it.`)
+    throw new StartupError(
+      `HOST ${env.HOST} can be reached from other machines: set NODE_ENV=production, or ALLOW_DEV=1 if you mean it.`,
+    )
   }
   return Object.freeze({
     production,
@@ -122,7 +145,9 @@ function secretFrom(file: string): string {
   try {
     secret = readFileSync(file, 'utf8').trim()
   } catch (error) {
-    throw new StartupError(`SECRET_FILE ${file} cannot be read (${(error as NodeJS.ErrnoException).code}): name a file that holds the secret.`)
+    throw new StartupError(
+      `SECRET_FILE ${file} cannot be read (${(error as NodeJS.ErrnoException).code}): name a file that holds the secret.`,
+    )
   }
   if (secret.length < 32) throw new StartupError(`SECRET_FILE ${file} holds ${secret.length} characters: it needs at least 32.`)
   return secret

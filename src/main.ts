@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
-import { setUp } from './setup.ts'
 import { startApp } from './app.ts'
 import { readConfig } from './config.ts'
 import { listen } from './kernel/http/listen.ts'
 import { StartupError } from './kernel/startup-error.ts'
+import { setUp } from './setup.ts'
 
 /** What a graceful end may take, in milliseconds. */
 const graceMs = 10_000
@@ -28,7 +28,12 @@ async function main(): Promise<void> {
       app.acceptWebSockets(server.server)
       const url = config.publicUrl ?? `http://${shownHost}:${server.port}`
       process.stdout.write(
-        [`Darkroom ${version} listens on ${url}`, `The API's documentation: ${url}/docs`, 'What to try next: the tour in the README, step by step with curl', ''].join('\n'),
+        [
+          `Darkroom ${version} listens on ${url}`,
+          `The API's documentation: ${url}/docs`,
+          'What to try next: the tour in the README, step by step with curl',
+          '',
+        ].join('\n'),
       )
       const signal = await ending
       log.info({ signal }, 'ends after what is under way')

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { link, mkdir, open, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pino, type Logger } from 'pino'
+import { type Logger, pino } from 'pino'
 import { startEmbeddedPostgres } from './adapters/postgres/embedded.ts'
 import type { Config } from './config.ts'
 import { lockDataDir } from './kernel/lock-data-dir.ts'
@@ -51,9 +51,12 @@ async function claimed(dataDir: string): Promise<() => Promise<void>> {
     return await lockDataDir(dataDir)
   } catch (error) {
     if (error instanceof StartupError) throw error
-    throw new StartupError(`The data folder ${dataDir} cannot be written (${(error as NodeJS.ErrnoException).code ?? String(error)}): set DATA_DIR to one that can.`, {
-      cause: error,
-    })
+    throw new StartupError(
+      `The data folder ${dataDir} cannot be written (${(error as NodeJS.ErrnoException).code ?? String(error)}): set DATA_DIR to one that can.`,
+      {
+        cause: error,
+      },
+    )
   }
 }
 
@@ -62,7 +65,9 @@ export async function keptSecret(dataDir: string): Promise<string> {
   const file = join(dataDir, 'secret')
   const found = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null
-    throw new StartupError(`The secret in ${file} cannot be read (${error.code}): give it to this user, or set SECRET.`, { cause: error })
+    throw new StartupError(`The secret in ${file} cannot be read (${error.code}): give it to this user, or set SECRET.`, {
+      cause: error,
+    })
   })
   if (found !== null) return found.trim()
   const draft = join(dataDir, `.secret-${process.pid}`)

@@ -12,7 +12,13 @@ export type ConsumerStatus = {
   readonly state: 'running' | 'idle' | 'paused' | 'waiting_for_upgrade'
   /** The event it stands at, where it is paused or waits. */
   readonly error: { id: string; type: string; stream: string; position: number; message: string } | null
-  readonly rebuild: { position: number; target: number; events: number; eventsPerSecond: number; secondsLeft: number | null } | null
+  readonly rebuild: {
+    position: number
+    target: number
+    events: number
+    eventsPerSecond: number
+    secondsLeft: number | null
+  } | null
 }
 
 type Row = {

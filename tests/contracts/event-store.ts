@@ -1,19 +1,30 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { StoredEvent } from '../../src/kernel/events.ts'
-import { EventTooLarge, type EventStore, noStream, type Slice, WrongRevision } from '../../src/kernel/ports/event-store.ts'
+import { type EventStore, EventTooLarge, noStream, type Slice, WrongRevision } from '../../src/kernel/ports/event-store.ts'
 
 export const storedEvent = (type = 'Tested', data: object = {}): StoredEvent => ({
   id: randomUUID(),
   type,
   data,
-  metadata: { at: new Date().toISOString(), actorId: null, sessionId: null, correlationId: 'test', causationId: null, schemaVersion: 1 },
+  metadata: {
+    at: new Date().toISOString(),
+    actorId: null,
+    sessionId: null,
+    correlationId: 'test',
+    causationId: null,
+    schemaVersion: 1,
+  },
 })
 
 const stream = (): string => `test-${randomUUID()}`
 
 /** Reads on until `enough` says so. */
-async function until(store: EventStore, options: { after: number; types?: string[] }, enough: (slices: Slice[]) => boolean): Promise<Slice[]> {
+async function until(
+  store: EventStore,
+  options: { after: number; types?: string[] },
+  enough: (slices: Slice[]) => boolean,
+): Promise<Slice[]> {
   const reading = new AbortController()
   const slices: Slice[] = []
   for await (const slice of store.subscribe({ ...options, signal: reading.signal })) {
@@ -108,13 +119,21 @@ export function eventStoreContract(name: string, open: () => Promise<{ store: Ev
       expect(new Set(events.map(({ id }) => id)).size).toBe(180)
       expect(positions).toEqual([...positions].sort((a, b) => a - b))
       expect(positions[0]).toBeGreaterThan(after)
-      const resumed = await until(store, { after: positions[99]!, types: [type] }, seen => seen.flatMap(slice => slice.events).length >= 80)
+      const resumed = await until(
+        store,
+        { after: positions[99]!, types: [type] },
+        seen => seen.flatMap(slice => slice.events).length >= 80,
+      )
       expect(resumed.flatMap(slice => slice.events).map(({ id }) => id)).toEqual(events.slice(100).map(({ id }) => id))
     })
 
     it('reports positions passed without a match, and that it has caught up', async () => {
       const { position } = await store.append(stream(), [storedEvent('Unwanted')], noStream)
-      const slices = await until(store, { after: 0, types: ['NeverWritten'] }, seen => seen.at(-1)!.caughtUp && seen.at(-1)!.passed >= position)
+      const slices = await until(
+        store,
+        { after: 0, types: ['NeverWritten'] },
+        seen => seen.at(-1)!.caughtUp && seen.at(-1)!.passed >= position,
+      )
       expect(slices.flatMap(({ events }) => events)).toEqual([])
       const passed = slices.map(slice => slice.passed)
       expect(passed).toEqual([...passed].sort((a, b) => a - b))

@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
-import { openPool, database } from '../../src/adapters/postgres/database.ts'
 import { EmbeddedEventStore } from '../../src/adapters/eventstore/embedded.ts'
+import { database, openPool } from '../../src/adapters/postgres/database.ts'
 import { PostgresKeyStore } from '../../src/adapters/postgres/keys.ts'
 import { allEvents } from '../../src/domain/events.ts'
 import { Codec } from '../../src/kernel/codec.ts'
-import { Secrets } from '../../src/kernel/secrets.ts'
 import { verify } from '../../src/kernel/projecting/verify.ts'
+import { Secrets } from '../../src/kernel/secrets.ts'
 import { readModels } from '../../src/projections/models.ts'
 import { picture } from '../support/app.ts'
 import { Client } from '../support/client.ts'
@@ -39,7 +39,12 @@ let server: ServerProcess
 beforeAll(async () => {
   fresh = await freshDatabase()
   dataDir = await temporaryFolder()
-  environment = { DATABASE_URL: fresh.url, DATA_DIR: dataDir, SECRET: randomBytes(32).toString('base64url'), PORT: String(await freePort()) }
+  environment = {
+    DATABASE_URL: fresh.url,
+    DATA_DIR: dataDir,
+    SECRET: randomBytes(32).toString('base64url'),
+    PORT: String(await freePort()),
+  }
   server = await startServer(environment)
 }, 60_000)
 
@@ -72,7 +77,9 @@ async function published(author: Client): Promise<string> {
   return (await author.send('POST', '/posts', { media: [{ id }] })).id
 }
 
-it(`loses and doubles nothing that was acknowledged through ${kills} kills (FAULT_SEED=${seed})`, { timeout: 60_000 + kills * 20_000 }, async () => {
+it(`loses and doubles nothing that was acknowledged through ${kills} kills (FAULT_SEED=${seed})`, {
+  timeout: 60_000 + kills * 20_000,
+}, async () => {
   const random = randomOf(seed)
   const author = client()
   await author.signUp(`author_${seed}`)
@@ -122,7 +129,9 @@ it(`loses and doubles nothing that was acknowledged through ${kills} kills (FAUL
 
   // Every comment was told live, once, whatever the connection went through.
   const told = (): string[] =>
-    listening.messages.flatMap(({ type, data }) => (type === 'notification.created' && data.notification.type === 'comment' ? [data.notification.comment.text] : []))
+    listening.messages.flatMap(({ type, data }) =>
+      type === 'notification.created' && data.notification.type === 'comment' ? [data.notification.comment.text] : [],
+    )
   await vi.waitFor(() => expect(told().length).toBeGreaterThanOrEqual(said.length), { timeout: 20_000 })
   listening.end()
   expect(told().sort()).toEqual([...said].sort())
@@ -147,7 +156,9 @@ async function expectVerified(): Promise<void> {
   }
 }
 
-it('would see a loss: a server that acknowledges before the log has it loses a like at the next kill', { timeout: 60_000 }, async () => {
+it('would see a loss: a server that acknowledges before the log has it loses a like at the next kill', {
+  timeout: 60_000,
+}, async () => {
   const author = client()
   await author.signUp(`careful_${seed}`)
   const postId = await published(author)
@@ -172,8 +183,13 @@ it('would see a double: a client that repeats without an Idempotency-Key comment
   ] as const) {
     const text = `said ${times} times`
     // The answer is lost: the client only knows that it got none, and sends the same again.
-    const headers = { Authorization: `Bearer ${who.accessToken}`, 'Content-Type': 'application/json', ...(who.key ? { 'Idempotency-Key': 'one-comment' } : {}) }
-    const send = (): Promise<Response> => fetch(`${server.url}/v1/posts/${postId}/comments`, { method: 'POST', headers, body: JSON.stringify({ text }) })
+    const headers = {
+      Authorization: `Bearer ${who.accessToken}`,
+      'Content-Type': 'application/json',
+      ...(who.key ? { 'Idempotency-Key': 'one-comment' } : {}),
+    }
+    const send = (): Promise<Response> =>
+      fetch(`${server.url}/v1/posts/${postId}/comments`, { method: 'POST', headers, body: JSON.stringify({ text }) })
     await (await send()).text()
     await restart('SIGKILL')
     const again = await send()

@@ -39,7 +39,9 @@ async function people(name: string): Promise<{ author: Person; reads: Person; po
   return { author, reads, postId: (await author.publish()).id }
 }
 
-it('a block is acknowledged only when no node shows anything any more; while the model stands still it is 503, and a repeat finishes it', { timeout: 60_000 }, async () => {
+it('a block is acknowledged only when no node shows anything any more; while the model stands still it is 503, and a repeat finishes it', {
+  timeout: 60_000,
+}, async () => {
   const { author, reads, postId } = await people('careful')
   await whileModelStands(async () => {
     const answer = await author.put(`/accounts/${reads.id}/block`)
@@ -52,10 +54,14 @@ it('a block is acknowledged only when no node shows anything any more; while the
   expect(await statusAt(reader, reads, `/posts/${postId}`)).toBe(404)
 })
 
-it('would see it: a node that does not wait acknowledges a block, and another still shows the post', { timeout: 60_000 }, async () => {
+it('would see it: a node that does not wait acknowledges a block, and another still shows the post', {
+  timeout: 60_000,
+}, async () => {
   const { author, reads, postId } = await people('careless')
   await whileModelStands(async () => {
-    const answer = await careless.send('PUT', `/accounts/${reads.id}/block`, { headers: { Authorization: `Bearer ${author.session.accessToken}` } })
+    const answer = await careless.send('PUT', `/accounts/${reads.id}/block`, {
+      headers: { Authorization: `Bearer ${author.session.accessToken}` },
+    })
     expect(answer.status).toBe(200)
     expect(await statusAt(reader, reads, `/posts/${postId}`)).toBe(200)
   })

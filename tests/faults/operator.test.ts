@@ -38,7 +38,9 @@ const darkroom = (...args: string[]): Promise<{ code: number; output: string }> 
     )
   })
 
-it('verify exits 0 while all is equal, 1 and says where as soon as a row is not, and a rebuild mends it while the server runs', { timeout: 120_000 }, async () => {
+it('verify exits 0 while all is equal, 1 and says where as soon as a row is not, and a rebuild mends it while the server runs', {
+  timeout: 120_000,
+}, async () => {
   const clean = await darkroom('verify')
   expect(clean).toMatchObject({ code: 0 })
   expect(clean.output).toMatch(/^likes: 2 rows equal the log at position \d+$/m)
@@ -65,13 +67,18 @@ it('says how things stand, and helps', { timeout: 60_000 }, async () => {
   expect(await darkroom('help')).toMatchObject({ code: 0 })
   expect((await darkroom('help')).output).toContain('verify')
   expect((await darkroom('nonsense')).code).toBe(1)
-  expect(await darkroom('rebuild', 'nonsense')).toMatchObject({ code: 1, output: expect.stringContaining('There is no read model nonsense') })
+  expect(await darkroom('rebuild', 'nonsense')).toMatchObject({
+    code: 1,
+    output: expect.stringContaining('There is no read model nonsense'),
+  })
   expect(await darkroom('migrate')).toMatchObject({ code: 0, output: expect.stringContaining('Nothing to do') })
 })
 
 it('resume sets a paused read model going again', { timeout: 60_000 }, async () => {
   expect(await darkroom('resume', 'likes')).toMatchObject({ code: 1, output: expect.stringContaining('is not paused') })
-  await app.app.db.run(sql`update kernel.consumers set state = 'paused', error = '{"id":"","type":"Liked","stream":"","position":1,"message":"x"}' where key = ${likesModel.key}`)
+  await app.app.db.run(
+    sql`update kernel.consumers set state = 'paused', error = '{"id":"","type":"Liked","stream":"","position":1,"message":"x"}' where key = ${likesModel.key}`,
+  )
   expect((await darkroom('status')).code).toBe(1)
   expect(await darkroom('resume', 'likes')).toMatchObject({ code: 0 })
   expect((await darkroom('status')).code).toBe(0)

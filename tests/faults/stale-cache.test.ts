@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { EmbeddedEventStore } from '../../src/adapters/eventstore/embedded.ts'
 import { openPool } from '../../src/adapters/postgres/database.ts'
-import { like, likeStream, type LikeCommand } from '../../src/domain/likes/like.ts'
+import { type LikeCommand, like, likeStream } from '../../src/domain/likes/like.ts'
 import type { LoggedEvent } from '../../src/kernel/events.ts'
 import { createExecute, type Execute } from '../../src/kernel/execute.ts'
 import type { EventStore } from '../../src/kernel/ports/event-store.ts'
@@ -33,7 +33,8 @@ async function likeUnlikeElsewhereLikeAgain(here: Execute): Promise<boolean> {
   const [actorId, postId, authorId] = [randomUUID(), randomUUID(), randomUUID()]
   const subject = { kind: 'post', id: postId } as const
   const stream = likeStream(actorId, subject)
-  const say = (execute: Execute, type: LikeCommand['type']) => execute(like, stream, { type, actorId, subject, postId, authorId }, actor)
+  const say = (execute: Execute, type: LikeCommand['type']) =>
+    execute(like, stream, { type, actorId, subject, postId, authorId }, actor)
   await say(here, 'Like')
   await say(node(elsewhereStore), 'Unlike')
   const again = await say(here, 'Like')

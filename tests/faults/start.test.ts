@@ -14,7 +14,10 @@ const patience = 60_000
 /** A server that must not come up: its one line to the operator. */
 async function refusedStart(environment: Record<string, string>): Promise<string> {
   const { PATH = '', HOME = '' } = process.env
-  const child = spawn(process.execPath, ['start.mjs', 'src/main.ts'], { env: { PATH, HOME, LOG_LEVEL: 'warn', ...environment }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, ['start.mjs', 'src/main.ts'], {
+    env: { PATH, HOME, LOG_LEVEL: 'warn', ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let output = ''
   child.stdout.on('data', bytes => (output += bytes))
   child.stderr.on('data', bytes => (output += bytes))
@@ -45,12 +48,18 @@ describe('the server on its embedded default', () => {
     return (await response.json()) as { username: string }
   }
 
-  it('sets itself up, says where it listens, and keeps what it is given through SIGTERM with sockets open', { timeout: patience }, async () => {
+  it('sets itself up, says where it listens, and keeps what it is given through SIGTERM with sockets open', {
+    timeout: patience,
+  }, async () => {
     server = await startServer(environment)
     expect(server.output()).toContain(`listens on ${server.url}`)
     expect(server.output()).toContain(`${server.url}/docs`)
     const body = JSON.stringify({ username: 'ada', email: 'ada@example.org', password: 'a long and winding password' })
-    const signedUp = await fetch(`${server.url}/v1/accounts`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body })
+    const signedUp = await fetch(`${server.url}/v1/accounts`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body,
+    })
     expect(signedUp.status).toBe(201)
     session = ((await signedUp.json()) as { session: typeof session }).session
     const headers = { Authorization: `Bearer ${session.accessToken}` }
@@ -133,7 +142,10 @@ describe('a start that cannot succeed says in one line what to do', () => {
 
   it('a database that does not answer', { timeout: patience }, async () => {
     const folder = await temporaryFolder()
-    const said = await refusedStart({ DATA_DIR: folder, DATABASE_URL: `postgres://nobody:secret-word@127.0.0.1:${await freePort()}/x` })
+    const said = await refusedStart({
+      DATA_DIR: folder,
+      DATABASE_URL: `postgres://nobody:secret-word@127.0.0.1:${await freePort()}/x`,
+    })
     await rm(folder, { recursive: true, force: true })
     expect(said).toMatch(line)
     expect(said).toContain('DATABASE_URL')

@@ -41,7 +41,11 @@ const counters = readModel<Counted>()({
     if (batch.some(event => event.id === poison || event.data.by === 666)) throw new Error('a bad event')
     await tx.run(sql`
       with come as (
-        insert into ${t.seen} select event, id, amount from ${rows('said', { event: 'uuid', id: 'uuid', amount: 'int' }, batch.map(({ id, data }) => ({ event: id, id: data.id, amount: data.by })))}
+        insert into ${t.seen} select event, id, amount from ${rows(
+          'said',
+          { event: 'uuid', id: 'uuid', amount: 'int' },
+          batch.map(({ id, data }) => ({ event: id, id: data.id, amount: data.by })),
+        )}
         on conflict do nothing returning id, amount
       )
       insert into ${t.totals} as c select id, sum(amount) from come group by id on conflict (id) do update set total = c.total + excluded.total`)
@@ -73,7 +77,9 @@ async function start(): Promise<{ kernel: TestKernel; bus: InProcessBus; positio
     positions,
     async runner() {
       const consumer = modelConsumer(counters, kernel.codec, kernel.db, bus)
-      const runner = new Runner({ store: kernel.store, db: kernel.db, bus, log: quiet, holder: randomUUID(), isTransient }, [consumer])
+      const runner = new Runner({ store: kernel.store, db: kernel.db, bus, log: quiet, holder: randomUUID(), isTransient }, [
+        consumer,
+      ])
       await runner.start()
       opened.push(runner)
       return runner
@@ -95,7 +101,9 @@ it('projects what commands write, and a position awaited is a position seen', as
     await positions.wait([counters.key], position)
     expect(await total(kernel, id)).toBe(5 + 2 * n)
   }
-  const done = await Promise.all(Array.from({ length: 200 }, () => execute(counter, streamName('counter', randomUUID()), { id, by: 1 }, actor)))
+  const done = await Promise.all(
+    Array.from({ length: 200 }, () => execute(counter, streamName('counter', randomUUID()), { id, by: 1 }, actor)),
+  )
   await positions.wait([counters.key], Math.max(...done.map(({ position }) => position)))
   expect(await total(kernel, id)).toBe(245)
   await vi.waitFor(async () => expect((await positionsOf(kernel.db)).get(counters.key)).toBeGreaterThanOrEqual(done[0]!.position))
@@ -106,7 +114,14 @@ it('a model without an event to project is as far as the log', async () => {
   await runner()
   const { position } = await kernel.store.append(
     'other-1',
-    [{ id: randomUUID(), type: 'Other', data: {}, metadata: { at: '', actorId: null, sessionId: null, correlationId: '', causationId: null, schemaVersion: 1 } }],
+    [
+      {
+        id: randomUUID(),
+        type: 'Other',
+        data: {},
+        metadata: { at: '', actorId: null, sessionId: null, correlationId: '', causationId: null, schemaVersion: 1 },
+      },
+    ],
     -1,
   )
   // The dispatcher reads the types of its consumers alone: what does not match counts as passed.
@@ -127,7 +142,9 @@ it('a model that was busy while others’ events passed is as far as the log onc
   await execute(counter, streamName('counter', id), { id, by: 1 }, actor)
   const metadata = { at: '', actorId: null, sessionId: null, correlationId: '', causationId: null, schemaVersion: 1 }
   const { position } = await kernel.store.append('other-1', [{ id: randomUUID(), type: 'Other', data: {}, metadata }], -1)
-  await vi.waitFor(async () => expect((await kernel.db.run<{ position: number }>(sql`select position from kernel.runs`))[0]?.position).toBe(position))
+  await vi.waitFor(async () =>
+    expect((await kernel.db.run<{ position: number }>(sql`select position from kernel.runs`))[0]?.position).toBe(position),
+  )
   open()
   await positions.wait([counters.key], position)
 })
@@ -154,7 +171,9 @@ it('a process whose lease was taken writes nothing any more', async () => {
   const first = await execute(counter, streamName('counter', id), { id, by: 1 }, actor)
   await positions.wait([counters.key], first.position)
   const thief = randomUUID()
-  await kernel.db.run(sql`update kernel.consumers set holder = ${thief}, fence = fence + 1, lease_until = now() + interval '1 hour'`)
+  await kernel.db.run(
+    sql`update kernel.consumers set holder = ${thief}, fence = fence + 1, lease_until = now() + interval '1 hour'`,
+  )
   const { position } = await execute(counter, streamName('counter', id), { id, by: 1 }, actor)
   await expect(positions.wait([counters.key], position, 500)).rejects.toMatchObject({ code: 'read_model_behind' })
   expect(await total(kernel, id)).toBe(1)

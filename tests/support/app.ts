@@ -20,7 +20,12 @@ export class TestClock implements Clock {
   }
 }
 
-export type Answer<Body> = { readonly status: number; readonly headers: Headers; readonly body: Body; readonly token: string | null }
+export type Answer<Body> = {
+  readonly status: number
+  readonly headers: Headers
+  readonly body: Body
+  readonly token: string | null
+}
 
 // biome-ignore lint/suspicious/noExplicitAny: answers are looked at as they come, by what each test expects of them
 type Loose = any
@@ -59,7 +64,11 @@ export class Person {
     const after = [this.#token, sent.after].filter(token => token !== null && token !== undefined).join(', ')
     const answer = await this.#app.send(method, path, {
       ...sent,
-      headers: { Authorization: `Bearer ${this.session.accessToken}`, ...(after === '' ? {} : { 'Consistency-Token': after }), ...sent.headers },
+      headers: {
+        Authorization: `Bearer ${this.session.accessToken}`,
+        ...(after === '' ? {} : { 'Consistency-Token': after }),
+        ...sent.headers,
+      },
       after: null,
     })
     if (answer.token !== null) this.#token = answer.token
@@ -74,7 +83,10 @@ export class Person {
 
   /** Uploads a picture, made anew each time unless given. Answers the media object. */
   async upload(bytes?: Uint8Array): Promise<Loose> {
-    const answer = await this.send('POST', '/media', { body: bytes ?? (await picture()), headers: { 'Content-Type': 'image/jpeg' } })
+    const answer = await this.send('POST', '/media', {
+      body: bytes ?? (await picture()),
+      headers: { 'Content-Type': 'image/jpeg' },
+    })
     expect(answer.status, JSON.stringify(answer.body)).toBe(201)
     return answer.body
   }
@@ -100,10 +112,20 @@ let shade = 0
 export async function picture(width = 64, height = 48): Promise<Buffer> {
   shade++
   const background = { r: shade % 256, g: (shade >> 8) % 256, b: randomBytes(1)[0]! }
-  return sharp({ create: { width, height, channels: 3, background } }).jpeg().toBuffer()
+  return sharp({ create: { width, height, channels: 3, background } })
+    .jpeg()
+    .toBuffer()
 }
 
-export type TestAppOptions = { config?: Partial<Config>; clock?: TestClock; heartbeatMs?: number; databaseUrl?: string; mediaDir?: string; secret?: string; around?: AppOptions['around'] }
+export type TestAppOptions = {
+  config?: Partial<Config>
+  clock?: TestClock
+  heartbeatMs?: number
+  databaseUrl?: string
+  mediaDir?: string
+  secret?: string
+  around?: AppOptions['around']
+}
 
 /** The whole server in process, on a database and a folder of its own. */
 export class TestApp {
@@ -116,7 +138,12 @@ export class TestApp {
   #listening: Promise<Listening> | null = null
   #people = 0
 
-  constructor(app: App, clock: TestClock, setup: { databaseUrl: string; mediaDir: string; secret: string }, closing: (() => Promise<unknown>)[]) {
+  constructor(
+    app: App,
+    clock: TestClock,
+    setup: { databaseUrl: string; mediaDir: string; secret: string },
+    closing: (() => Promise<unknown>)[],
+  ) {
     this.app = app
     this.clock = clock
     this.databaseUrl = setup.databaseUrl
@@ -128,16 +155,26 @@ export class TestApp {
   /** One request; paths without a known root stand below /v1. Full URLs (of pictures) are taken as they are. */
   async send(method: string, path: string, { body, headers = {}, after }: Sent = {}): Promise<Answer<Loose>> {
     const raw = body instanceof FormData || body instanceof Uint8Array || typeof body === 'string'
-    const url = /^https?:/.test(path) ? path : `http://localhost${/^\/(v1|dev|docs|openapi|healthz|readyz|metrics|ops)\b/.test(path) ? '' : '/v1'}${path}`
+    const url = /^https?:/.test(path)
+      ? path
+      : `http://localhost${/^\/(v1|dev|docs|openapi|healthz|readyz|metrics|ops)\b/.test(path) ? '' : '/v1'}${path}`
     const response = await this.app.fetch(
       new Request(url, {
         method,
-        headers: { ...(body === undefined || raw ? {} : { 'Content-Type': 'application/json' }), ...(after ? { 'Consistency-Token': after } : {}), ...headers },
+        headers: {
+          ...(body === undefined || raw ? {} : { 'Content-Type': 'application/json' }),
+          ...(after ? { 'Consistency-Token': after } : {}),
+          ...headers,
+        },
         ...(body === undefined ? {} : { body: (raw ? body : JSON.stringify(body)) as NonNullable<RequestInit['body']> }),
       }),
     )
     const type = response.headers.get('content-type') ?? ''
-    const answer = /json/.test(type) ? await response.json() : /text/.test(type) ? await response.text() : new Uint8Array(await response.arrayBuffer())
+    const answer = /json/.test(type)
+      ? await response.json()
+      : /text/.test(type)
+        ? await response.text()
+        : new Uint8Array(await response.arrayBuffer())
     return { status: response.status, headers: response.headers, body: answer, token: response.headers.get('consistency-token') }
   }
 
@@ -147,7 +184,12 @@ export class TestApp {
   /** Signs somebody up. */
   async signUp(username = `person_${++this.#people}`, fields: Record<string, unknown> = {}): Promise<Person> {
     const password = 'a long and winding password'
-    const answer = await this.post('/accounts', { username, email: `${username.replaceAll('.', '_')}@example.org`, password, ...fields })
+    const answer = await this.post('/accounts', {
+      username,
+      email: `${username.replaceAll('.', '_')}@example.org`,
+      password,
+      ...fields,
+    })
     expect(answer.status, JSON.stringify(answer.body)).toBe(201)
     return new Person(this, answer.body.account, password, answer.body.session)
   }

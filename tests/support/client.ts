@@ -22,7 +22,11 @@ export class Client {
   }
 
   async signUp(username: string): Promise<void> {
-    const { account, session } = await this.send('POST', '/accounts', { username, email: `${username}@example.org`, password: 'a long and winding password' })
+    const { account, session } = await this.send('POST', '/accounts', {
+      username,
+      email: `${username}@example.org`,
+      password: 'a long and winding password',
+    })
     this.id = account.id
     this.accessToken = session.accessToken
   }
@@ -36,11 +40,17 @@ export class Client {
           method,
           headers: {
             ...(this.accessToken === '' ? {} : { Authorization: `Bearer ${this.accessToken}` }),
-            ...(body instanceof Uint8Array ? { 'Content-Type': 'image/jpeg' } : body === undefined ? {} : { 'Content-Type': 'application/json' }),
+            ...(body instanceof Uint8Array
+              ? { 'Content-Type': 'image/jpeg' }
+              : body === undefined
+                ? {}
+                : { 'Content-Type': 'application/json' }),
             ...(method === 'POST' && this.key ? { 'Idempotency-Key': key } : {}),
             ...(this.token === null ? {} : { 'Consistency-Token': this.token }),
           },
-          ...(body === undefined ? {} : { body: body instanceof Uint8Array ? (body as NonNullable<RequestInit['body']>) : JSON.stringify(body) }),
+          ...(body === undefined
+            ? {}
+            : { body: body instanceof Uint8Array ? (body as NonNullable<RequestInit['body']>) : JSON.stringify(body) }),
           signal: AbortSignal.timeout(20_000),
         })
         const text = await response.text()
@@ -67,7 +77,9 @@ export class Client {
     const open = (): void => {
       if (ended) return
       const resume = last === null ? '' : `?lastEventId=${last}`
-      socket = new WebSocket(`${this.url().replace('http', 'ws')}/v1/live${resume}`, { headers: { Authorization: `Bearer ${this.accessToken}` } })
+      socket = new WebSocket(`${this.url().replace('http', 'ws')}/v1/live${resume}`, {
+        headers: { Authorization: `Bearer ${this.accessToken}` },
+      })
       socket.on('message', bytes => {
         const message = JSON.parse(String(bytes)) as Live
         messages.push(message)

@@ -23,7 +23,10 @@ export type TestKernel = {
 }
 
 /** Log, keys and read models in a database of their own. */
-export async function testKernel(models: readonly ReadModel[] = [], events: readonly EventType[] = allEvents): Promise<TestKernel> {
+export async function testKernel(
+  models: readonly ReadModel[] = [],
+  events: readonly EventType[] = allEvents,
+): Promise<TestKernel> {
   const fresh = await freshDatabase()
   const pool = openPool(fresh.url, 12, () => {})
   const db = database(pool)

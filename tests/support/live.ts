@@ -6,7 +6,13 @@ import type { Person, TestApp } from './app.ts'
 // biome-ignore lint/suspicious/noExplicitAny: messages are looked at as they come, by what each test expects of them
 type Loose = any
 
-export type Message = { readonly id?: string; readonly type: string; readonly at: string; readonly data: Loose; readonly ref?: unknown }
+export type Message = {
+  readonly id?: string
+  readonly type: string
+  readonly at: string
+  readonly data: Loose
+  readonly ref?: unknown
+}
 
 /** A WebSocket that keeps what it gets. */
 export class Listener {
@@ -35,7 +41,8 @@ export class Listener {
     return vi.waitFor(
       () => {
         const message = this.of(type)[n - 1]
-        if (message === undefined) throw new Error(`no ${type} number ${n} among: ${this.messages.map(({ type }) => type).join(', ') || 'nothing'}`)
+        if (message === undefined)
+          throw new Error(`no ${type} number ${n} among: ${this.messages.map(({ type }) => type).join(', ') || 'nothing'}`)
         return message
       },
       { timeout: 10_000, interval: 10 },
@@ -64,7 +71,10 @@ export class Listener {
 /** Opens a WebSocket; resolves when it is open and the hub has it (a frame is answered). */
 export async function listenLive(app: TestApp, who: Person | { ticket: string }, lastEventId?: string): Promise<Listener> {
   const { port } = await app.listen()
-  const query = new URLSearchParams({ ...('ticket' in who ? { ticket: who.ticket } : {}), ...(lastEventId === undefined ? {} : { lastEventId }) })
+  const query = new URLSearchParams({
+    ...('ticket' in who ? { ticket: who.ticket } : {}),
+    ...(lastEventId === undefined ? {} : { lastEventId }),
+  })
   const headers = 'ticket' in who ? {} : { Authorization: `Bearer ${who.session.accessToken}` }
   const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/live?${query}`, { headers })
   const listener = new Listener(socket)
@@ -75,7 +85,11 @@ export async function listenLive(app: TestApp, who: Person | { ticket: string },
 }
 
 /** The status with which a handshake is refused. */
-export async function refusedHandshake(app: TestApp, path: string, headers: Record<string, string> = {}): Promise<{ status: number; body: Loose }> {
+export async function refusedHandshake(
+  app: TestApp,
+  path: string,
+  headers: Record<string, string> = {},
+): Promise<{ status: number; body: Loose }> {
   const { port } = await app.listen()
   const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`, { headers })
   const [, response] = await once(socket, 'unexpected-response')
@@ -105,7 +119,13 @@ export async function listenStream(app: TestApp, path: string, headers: Record<s
     text: () => text,
     ended: () => done,
     /** Whole messages by their `data:`. */
-    messages: (): Message[] => text.split('\n\n').flatMap(block => block.split('\n').filter(line => line.startsWith('data: ')).map(line => JSON.parse(line.slice(6)))),
+    messages: (): Message[] =>
+      text.split('\n\n').flatMap(block =>
+        block
+          .split('\n')
+          .filter(line => line.startsWith('data: '))
+          .map(line => JSON.parse(line.slice(6))),
+      ),
     /** The last `id:`, as a browser would send it back. */
     lastEventId: (): string | undefined => [...text.matchAll(/^id: (.+)$/gm)].at(-1)?.[1],
     async end() {

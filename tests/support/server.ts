@@ -34,7 +34,15 @@ export async function startServer(environment: Record<string, string>, file = 's
   const { PATH = '', HOME = '', TMPDIR } = process.env
   const child = spawn(process.execPath, ['start.mjs', file], {
     cwd: repository,
-    env: { PATH, HOME, ...(TMPDIR === undefined ? {} : { TMPDIR }), RATE_LIMIT: 'off', LOG_LEVEL: 'warn', ...environment, PORT: port },
+    env: {
+      PATH,
+      HOME,
+      ...(TMPDIR === undefined ? {} : { TMPDIR }),
+      RATE_LIMIT: 'off',
+      LOG_LEVEL: 'warn',
+      ...environment,
+      PORT: port,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let output = ''

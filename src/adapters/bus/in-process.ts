@@ -16,7 +16,8 @@ export class InProcessBus implements Bus {
 
   publish(subject: string, message: unknown): void {
     for (const subscriber of [...(this.#exact.get(subject) ?? [])]) this.#tell(subscriber, message, subject)
-    for (const subscriber of [...this.#patterns]) if (matchesSubject(subscriber.pattern, subject)) this.#tell(subscriber, message, subject)
+    for (const subscriber of [...this.#patterns])
+      if (matchesSubject(subscriber.pattern, subject)) this.#tell(subscriber, message, subject)
   }
 
   subscribe(pattern: string, handler: Subscriber['handler']): () => void {

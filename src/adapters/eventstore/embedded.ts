@@ -1,6 +1,14 @@
 import type pg from 'pg'
 import type { LoggedEvent, StoredEvent } from '../../kernel/events.ts'
-import { type Appended, EventTooLarge, type EventStore, noStream, type Slice, type Subscription, WrongRevision } from '../../kernel/ports/event-store.ts'
+import {
+  type Appended,
+  type EventStore,
+  EventTooLarge,
+  noStream,
+  type Slice,
+  type Subscription,
+  WrongRevision,
+} from '../../kernel/ports/event-store.ts'
 import { isTransient } from '../postgres/database.ts'
 import { Wakeups } from './wakeups.ts'
 
@@ -52,7 +60,15 @@ type Waiting = {
   readonly reject: (error: unknown) => void
 }
 
-type Row = { position: number; stream: string; revision: number; id: string; type: string; data: object; metadata: LoggedEvent['metadata'] }
+type Row = {
+  position: number
+  stream: string
+  revision: number
+  id: string
+  type: string
+  data: object
+  metadata: LoggedEvent['metadata']
+}
 
 const batchEvents = 500
 const queueLimit = 20_000
@@ -78,7 +94,8 @@ export class EmbeddedEventStore implements EventStore {
   append(stream: string, events: readonly StoredEvent[], expected: number): Promise<Appended> {
     for (const event of events) {
       const bytes = Buffer.byteLength(JSON.stringify(event.data)) + Buffer.byteLength(JSON.stringify(event.metadata))
-      if (bytes > this.maxEventBytes) return Promise.reject(new EventTooLarge(`${event.type} has ${bytes} bytes; the log takes ${this.maxEventBytes}.`))
+      if (bytes > this.maxEventBytes)
+        return Promise.reject(new EventTooLarge(`${event.type} has ${bytes} bytes; the log takes ${this.maxEventBytes}.`))
     }
     if (this.#closed) return Promise.reject(new Error('the log is closed'))
     if (this.#waiting.length >= queueLimit) return Promise.reject(new Error('too many appends are waiting'))

@@ -16,7 +16,10 @@ export function isLocal(c: Context<HttpEnv>): boolean {
 }
 
 /** Whether an operator asks: on loopback outside production, else with `Authorization: Bearer $OPS_TOKEN`. */
-export function isOperator(c: Context<HttpEnv>, { production, opsToken }: { production: boolean; opsToken: string | null }): boolean {
+export function isOperator(
+  c: Context<HttpEnv>,
+  { production, opsToken }: { production: boolean; opsToken: string | null },
+): boolean {
   if (!production && isLocal(c)) return true
   const sent = /^bearer +(\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1]
   return opsToken !== null && sent !== undefined && sameBytes(Buffer.from(sent), Buffer.from(opsToken))

@@ -114,7 +114,8 @@ export class LiveClient {
   /** Applies what a row changes in this client's interests; says which one came or went. */
   learn(row: JournalRow): { added?: string; removed?: string } {
     const { accountId: author } = row.ids
-    if (row.kind !== 'account' || row.key !== this.who.accountId || typeof author !== 'string' || author === this.who.accountId) return {}
+    if (row.kind !== 'account' || row.key !== this.who.accountId || typeof author !== 'string' || author === this.who.accountId)
+      return {}
     const interest = interestOf({ kind: 'followers', key: author })
     if (row.type === 'followed' && !this.interests.has(interest)) {
       this.interests.add(interest)

@@ -8,7 +8,13 @@ const everyMs = 250
 /** How many topics one connection may have. */
 export const topicsPerClient = 100
 
-type Watched = { readonly clients: Set<LiveClient>; timer: NodeJS.Timeout | null; toldAt: number; telling: Promise<void> | null; dirty: boolean }
+type Watched = {
+  readonly clients: Set<LiveClient>
+  timer: NodeJS.Timeout | null
+  toldAt: number
+  telling: Promise<void> | null
+  dirty: boolean
+}
 
 /** Who watches what: `post:<id>`. Their state is read anew when it changed, framed once for all, and given to those who may have it now. */
 export class Topics {
@@ -95,4 +101,5 @@ export class Topics {
   }
 }
 
-const frameOf = ({ type, data }: { type: string; data: unknown }): string => JSON.stringify({ type, at: new Date().toISOString(), data })
+const frameOf = ({ type, data }: { type: string; data: unknown }): string =>
+  JSON.stringify({ type, at: new Date().toISOString(), data })

@@ -27,7 +27,11 @@ export type Upgrade = {
   readonly hub: Hub
   readonly log: Log
   /** Who shows it with these. @throws Problem 401, 429 */
-  readonly authenticate: (shown: { authorization: string | undefined; ticket: string | null; request: IncomingMessage }) => Promise<Who>
+  readonly authenticate: (shown: {
+    authorization: string | undefined
+    ticket: string | null
+    request: IncomingMessage
+  }) => Promise<Who>
 }
 
 /** The one `upgrade` listener: WebSockets at /v1/live, anything else is refused as HTTP. Returns how to end. */
@@ -42,7 +46,11 @@ export function acceptWebSockets(server: Server, { hub, log, authenticate }: Upg
       const url = URL.parse(request.url ?? '', 'http://localhost')
       if (url?.pathname !== path) throw new Problem('not_found', 'There is no WebSocket here.')
       const lastEventId = url.searchParams.get('lastEventId')
-      const who = await authenticate({ authorization: request.headers.authorization, ticket: url.searchParams.get('ticket'), request })
+      const who = await authenticate({
+        authorization: request.headers.authorization,
+        ticket: url.searchParams.get('ticket'),
+        request,
+      })
       if (socket.destroyed) return
       sockets.handleUpgrade(request, socket, head, ws => {
         socket.off('error', broken)
@@ -53,7 +61,10 @@ export function acceptWebSockets(server: Server, { hub, log, authenticate }: Upg
       })
     } catch (error) {
       if (!(error instanceof Problem)) log.error({ err: error }, 'a WebSocket could not be taken')
-      refuse(socket, error instanceof Problem ? error : new Problem('internal', 'This is a fault of the server. It has been logged.'))
+      refuse(
+        socket,
+        error instanceof Problem ? error : new Problem('internal', 'This is a fault of the server. It has been logged.'),
+      )
     }
   }
 
@@ -123,10 +134,12 @@ async function serve(ws: WebSocket, hub: Hub, who: Who, lastEventId: string | nu
   })
   // One after the other, so that answers come in the order of their frames.
   const take = (to: LiveClient, text: string): void => {
-    work = work.then(() => answer(to, hub, text, transport)).catch(error => {
-      log.warn({ err: error }, 'a client frame failed')
-      to.close(closings.restarting, 'try again')
-    })
+    work = work
+      .then(() => answer(to, hub, text, transport))
+      .catch(error => {
+        log.warn({ err: error }, 'a client frame failed')
+        to.close(closings.restarting, 'try again')
+      })
   }
   client = await hub.connect(who, transport, lastEventId)
   if (ws.readyState !== ws.OPEN) client.close(1000, 'closed')
@@ -152,11 +165,13 @@ async function answer(client: LiveClient, hub: Hub, text: string, transport: Tra
   if (frame.type === 'unsubscribe') {
     hub.topics.drop(client, frame.topic)
     transport.offer(ackFrame(frame.ref))
-  } else if (!client.topics.has(frame.topic) && client.topics.size >= topicsPerClient) transport.offer(errorFrame('too_many_topics', frame.ref))
+  } else if (!client.topics.has(frame.topic) && client.topics.size >= topicsPerClient)
+    transport.offer(errorFrame('too_many_topics', frame.ref))
   else if (await hub.topics.join(client, frame.topic)) transport.offer(ackFrame(frame.ref))
   else transport.offer(errorFrame('not_found', frame.ref))
 }
 
 const now = (): string => new Date().toISOString()
 const ackFrame = (ref: string | number | undefined): string => JSON.stringify({ type: 'ack', at: now(), data: {}, ref })
-const errorFrame = (code: string, ref: string | number | undefined): string => JSON.stringify({ type: 'error', at: now(), data: { code }, code, ref })
+const errorFrame = (code: string, ref: string | number | undefined): string =>
+  JSON.stringify({ type: 'error', at: now(), data: { code }, code, ref })

@@ -24,7 +24,7 @@ type Parts<E extends Event, Name extends string> = {
   /**
    * Writes a batch, in the log's order, into `t` and nowhere else. The same events may come again, in any batches: the rows must come out the same.
    */
-  project(batch: readonly Recorded<E>[], tx: Db, t: Tables<Name>): Promise<Projected | undefined | void>
+  project(batch: readonly Recorded<E>[], tx: Db, t: Tables<Name>): Promise<Projected | undefined> | Promise<void>
 }
 
 /** A model without its own types, as the runner sees it. */
@@ -36,7 +36,7 @@ export interface ReadModel extends Omit<Parts<Event, string>, 'kind' | 'from' | 
   /** Creates the schema, without the further indexes where they are to follow. */
   ddl(schema: string, indexes: 'now' | 'later'): string[]
   indexDdl(schema: string): string[]
-  projectInto(schema: string, batch: readonly Recorded<Event>[], tx: Db): Promise<Projected | undefined | void>
+  projectInto(schema: string, batch: readonly Recorded<Event>[], tx: Db): Promise<Projected | undefined> | Promise<void>
 }
 
 /** Declares a read model; `t` are its served tables, for queries. */

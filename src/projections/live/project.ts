@@ -3,10 +3,10 @@ import { CommentAdded, CommentDeleted, CommentEdited } from '../../domain/commen
 import { Liked, Unliked } from '../../domain/likes/like.ts'
 import { type NotifyingEvent, notificationsOf } from '../../domain/notifications/notifications.ts'
 import { PostDeleted, PostEdited, PostPublished } from '../../domain/posts/post.ts'
-import { Blocked, Followed, FollowRequested, FollowRequestEnded, Unfollowed } from '../../domain/relationships/relationship.ts'
+import { Blocked, Followed, FollowRequestEnded, FollowRequested, Unfollowed } from '../../domain/relationships/relationship.ts'
 import { SessionEnded } from '../../domain/sessions/session.ts'
 import type { EventsOf, Recorded } from '../../kernel/events.ts'
-import { journalKept, type JournalRow, type LiveFact } from '../../kernel/live/journal.ts'
+import { type JournalRow, journalKept, type LiveFact } from '../../kernel/live/journal.ts'
 import { readModel } from '../../kernel/projecting/model.ts'
 import { rows, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
@@ -34,7 +34,12 @@ type LiveEvent = EventsOf<typeof events>
 /** Whom an event is told, as what: the table of live messages. `followed` is for the router alone. */
 export function liveFacts(event: Recorded<LiveEvent>): LiveFact[] {
   const told = notificationsOf(event as Recorded<NotifyingEvent>).map(
-    ({ accountId, notificationId }): LiveFact => ({ kind: 'account', key: accountId, type: 'notification', ids: { notificationId } }),
+    ({ accountId, notificationId }): LiveFact => ({
+      kind: 'account',
+      key: accountId,
+      type: 'notification',
+      ids: { notificationId },
+    }),
   )
   return [...factsOf(event), ...told]
 }
@@ -94,7 +99,15 @@ export const liveModel = readModel<LiveEvent>()({
       on conflict (single) do update set seq = h.seq + excluded.seq, position = excluded.position returning seq`)
     const first = head!.seq - facts.length + 1
     const live: JournalRow[] = facts.map((fact, index) => ({ seq: first + index, ...fact }))
-    const columns = { seq: 'bigint', position: 'bigint', at: 'timestamptz', kind: 'text', key: 'text', type: 'text', ids: 'json' } as const
+    const columns = {
+      seq: 'bigint',
+      position: 'bigint',
+      at: 'timestamptz',
+      kind: 'text',
+      key: 'text',
+      type: 'text',
+      ids: 'json',
+    } as const
     await tx.run(sql`insert into ${t.journal} (seq, position, at, kind, key, type, ids)
       select seq, position, at, kind, key, type, ids from ${rows('said', columns, live)}`)
     const kept = new Date(Date.parse(last.at) - journalKept).toISOString()
