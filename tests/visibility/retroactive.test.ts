@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { sql } from '../../src/kernel/sql.ts'
 import { type Person, type TestApp, testApp } from '../support/app.ts'
 import { type Row, wantedOf } from './oracle.ts'
 import { Eye, seenBy } from './probes.ts'
@@ -163,6 +164,43 @@ describe('nothing is shown any more once it is answered that', () => {
       expect((await other.get(path, { headers })).body.code, path).toBe('session_revoked')
     }
   })
+})
+
+describe('while what the rules read stands still', () => {
+  it('no command that takes a right away is acknowledged, and a repeat finishes it', async () => {
+    const { author } = await signUpAuthor(node)
+    const [removed, close, blocked, left] = [await node.signUp(), await node.signUp(), await node.signUp(), await node.signUp()]
+    for (const each of [removed, close]) await each.follow(author)
+    await author.follow(left)
+    await ok(author.put(`/accounts/${close.id}/close-friend`, undefined, { after: close.token }))
+    const [edited, deleted] = [await author.publish(), await author.publish()]
+    const second = await node.post('/sessions', { login: author.username, password: author.password })
+    const commands: [string, string, unknown?][] = [
+      ['DELETE', `/me/followers/${removed.id}`],
+      ['DELETE', `/accounts/${close.id}/close-friend`],
+      ['PUT', `/accounts/${blocked.id}/block`],
+      ['DELETE', `/accounts/${left.id}/follow`],
+      ['PATCH', `/posts/${edited.id}`, { audience: 'followers' }],
+      ['DELETE', `/posts/${deleted.id}`],
+      ['PUT', '/me/account-type', { type: 'private' }],
+      ['DELETE', `/sessions/${second.body.session.id}`],
+    ]
+    const all = () => Promise.all(commands.map(([method, path, body]) => author.send(method, path, { body })))
+    const tables = sql`relationships_v1.follows, relationships_v1.blocks, relationships_v1.close_friends, posts_v1.posts, accounts_v1.accounts, sessions_v1.sessions`
+    const stuck = await node.app.db.transaction(async tx => {
+      await tx.run(sql`lock table ${tables} in exclusive mode`)
+      return all()
+    })
+    expect(stuck.map(({ body }) => body?.code)).toEqual(commands.map(() => 'read_model_behind'))
+    for (const { status, headers } of stuck) expect([status, headers.get('retry-after')]).toEqual([503, '1'])
+    for (const { status, body } of await all()) expect([200, 204], JSON.stringify(body)).toContain(status)
+    for (const viewer of [removed, close, blocked]) {
+      const headers = { Authorization: `Bearer ${viewer.session.accessToken}` }
+      for (const { id } of [edited, deleted]) {
+        expect((await other.get(`/posts/${id}`, { headers })).status).toBe(viewer === close && id === edited.id ? 200 : 404)
+      }
+    }
+  }, 30_000)
 })
 
 const firstOf = (wanted: Record<string, string>) =>
