@@ -3,6 +3,7 @@ import { NewerEvent } from '../codec.ts'
 import type { LoggedEvent } from '../events.ts'
 import type { EventStore } from '../ports/event-store.ts'
 import type { Log } from '../ports/log.ts'
+import { Problem } from '../problem.ts'
 import { type Database, sql } from '../sql.ts'
 import { type Consumer, type Lease, LeaseLost } from './consumer.ts'
 import type { Dispatcher, Intake } from './dispatcher.ts'
@@ -45,7 +46,7 @@ export class Follower {
 
   /** True where nothing that the dispatcher has handed out waits here: the consumer is as far as the dispatcher. */
   get settled(): boolean {
-    return this.#live && this.#intake !== null && this.#intake.idle
+    return this.#live && (this.#intake?.idle ?? false)
   }
 
   /** Called with what the renewal found; a lease that is not there any more ends the work. */
@@ -164,7 +165,7 @@ export class Follower {
         return
       } catch (error) {
         if (error instanceof LeaseLost) throw error
-        if (isTransient(error)) {
+        if (isTransient(error) || isUnavailable(error)) {
           log.warn({ consumer: key, error: String(error) }, 'a batch waits and is tried again')
           await this.#rest(Math.min(50 * 2 ** failures, 3_000), signal)
           continue
@@ -236,6 +237,9 @@ export class Follower {
     this.#resumable = null
   }
 }
+
+/** A part that a reaction needs does not answer at the moment. */
+const isUnavailable = (error: unknown): boolean => error instanceof Problem && error.status === 503
 
 /** The consumer stands still at one event. */
 class Stopped extends Error {}
