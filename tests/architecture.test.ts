@@ -268,10 +268,13 @@ describe('the house', () => {
   })
 
   it('has nothing of the machine where it was written', () => {
-    expect(strayFindings(sources)).toEqual([])
+    // This file is full of paths that are made up.
+    expect(strayFindings(new Map([...sources].filter(([path]) => path !== 'tests/architecture.test.ts')))).toEqual([])
     const found = (file: string, text: string) => strayFindings(made({ [file]: text }))
     for (const home of ['home', 'root', 'Users', 'work'])
       expect(found('docs/guide.md', `see /${home}/anna/notes`)).toHaveLength(1)
+    expect(found('tests/api/likes.test.ts', "readFile('../../../pictures/a.jpg')")).toHaveLength(1)
+    expect(found('tests/api/likes.test.ts', "import '../../src/app.ts'")).toEqual([])
     expect(found('.npmrc', `registry=https://${'registry'}.corp.example/npm`)).toHaveLength(1)
     expect(found('package-lock.json', `"${'resolved'}": "http://10.0.0.7/pg.tgz"`)).toHaveLength(1)
     expect(found('package-lock.json', '"resolved": "https://registry.npmjs.org/pg/-/pg-8.0.0.tgz"')).toEqual([])

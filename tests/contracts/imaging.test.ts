@@ -399,7 +399,8 @@ test('does not keep the process alive, though nobody closes it', async () => {
   expect(stdout.trim()).toBe('96')
 })
 
-const samples = process.env.DARKROOM_MEDIA_SAMPLES ?? join(import.meta.dirname, '../../../shared/media')
+/** A folder of photographs from elsewhere, which the repository does not hold. */
+const samples = process.env.DARKROOM_MEDIA_SAMPLES ?? ''
 describe.skipIf(!existsSync(join(samples, 'iphone_13_pro_max.HEIC')))('real photographs (DARKROOM_MEDIA_SAMPLES)', () => {
   test.each([
     ['DSCN0010.jpg', 640, 480],

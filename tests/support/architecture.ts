@@ -211,8 +211,10 @@ export function strayFindings(sources: Sources): string[] {
   const path = /(?<![\w.~$})-])\/(?:work|home|root|Users|workspace)\/[\w.-]+/
   const host = /https?:\/\/(?!registry\.npmjs\.org\/)[\w.-]*(?:registry|artifactory|nexus|verdaccio)[\w.-]*/i
   const resolved = /"resolved": "(?!https:\/\/registry\.npmjs\.org\/)[^"]*"/
+  /** `../` once more than the file is deep. */
+  const outside = (file: string): RegExp => new RegExp(`'(?:\\.\\./){${file.split('/').length},}[^']*'`)
   return [...sources].flatMap(([file, text]) =>
-    [path, host, ...(file === 'package-lock.json' ? [resolved] : [])].flatMap(form => {
+    [path, host, outside(file), ...(file === 'package-lock.json' ? [resolved] : [])].flatMap(form => {
       const [found] = form.exec(text) ?? []
       return found === undefined ? [] : [`${file}: ${found}`]
     }),
