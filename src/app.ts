@@ -35,6 +35,7 @@ import { type Clock, systemClock } from './kernel/ports/clock.ts'
 import type { EventStore } from './kernel/ports/event-store.ts'
 import { modelConsumer, reactionConsumer } from './kernel/projecting/consumers.ts'
 import { registerConsumers } from './kernel/projecting/leases.ts'
+import { Presence } from './kernel/projecting/presence.ts'
 import { Runner } from './kernel/projecting/runner.ts'
 import { kernelSchema } from './kernel/projecting/schema.ts'
 import { Secrets } from './kernel/secrets.ts'
@@ -142,8 +143,15 @@ export async function startApp(options: AppOptions): Promise<App> {
   const foundation = await openFoundation({ ...options, secrets })
   const { db, store, codec, keys } = foundation
   const ending: (() => Promise<unknown>)[] = [() => foundation.close()]
+  // Whatever one part says at its end, the others are ended too.
   const stop = async (): Promise<void> => {
-    for (const end of ending.splice(0).reverse()) await end()
+    for (const end of ending.splice(0).reverse()) {
+      try {
+        await end()
+      } catch (error) {
+        log.warn({ error: String(error) }, 'a part did not end cleanly')
+      }
+    }
   }
   try {
     let commands: Commands
@@ -191,7 +199,11 @@ export async function startApp(options: AppOptions): Promise<App> {
       ...reactionsOf({ commands, mail }).map(reaction => reactionConsumer(reaction, codec, db, clock)),
     ]
     await registerConsumers(db, consumers, head)
-    const runner = new Runner({ store, db, bus, log, holder: randomUUID(), isTransient }, consumers)
+    const holder = randomUUID()
+    const presence = new Presence(db, holder, models, log)
+    await presence.start()
+    ending.push(() => presence.stop())
+    const runner = new Runner({ store, db, bus, log, holder, isTransient }, consumers)
     await runner.start()
     ending.push(() => runner.stop())
     const timerLoop = new TimerLoop({ db, clock, log, timers: timerList, model: timers })

@@ -36,7 +36,7 @@ export interface ReadModel extends Omit<Parts<Event, string>, 'kind' | 'from' | 
   /** Creates the schema, without the further indexes where they are to follow. */
   ddl(schema: string, indexes: 'now' | 'later'): string[]
   indexDdl(schema: string): string[]
-  projectInto(schema: string, batch: readonly Recorded<Event>[], tx: Db): Promise<Projected | undefined> | Promise<void>
+  projectInto(schema: string, batch: readonly Recorded<Event>[], tx: Db): Promise<Projected | undefined>
 }
 
 /** Declares a read model; `t` are its served tables, for queries. */
@@ -64,8 +64,9 @@ export function readModel<E extends Event>() {
         ...(indexes === 'now' ? indexDdl(schema) : []),
       ],
       indexDdl,
-      projectInto: (schema, batch, tx) =>
-        parts.project(batch as unknown as readonly Recorded<E>[], tx, schema === key ? served : tablesOf(schema)),
+      projectInto: async (schema, batch, tx) =>
+        (await parts.project(batch as unknown as readonly Recorded<E>[], tx, schema === key ? served : tablesOf(schema))) ??
+        undefined,
     }
   }
 }

@@ -25,6 +25,8 @@ create table kernel.runs (
   pending text[] not null,
   seen_at timestamptz not null default now()
 );
+-- Which versions of read models each process reads.
+create table kernel.processes (holder uuid primary key, keys text[] not null, seen_until timestamptz not null);
 create table kernel.rebuilds (
   key text primary key,
   holder uuid not null,
