@@ -153,9 +153,9 @@ async function shrink(run: readonly Recorded<Shrink>[], tx: Db, t: T): Promise<v
   const erased = run.flatMap(({ type, data }) => (type === 'AccountErased' ? [data.accountId] : []))
   if (deleted.length > 0) {
     await tx.run(sql`
-      with gone as (delete from ${t.posts} where post = any(${deleted}::uuid[]) returning author, position)
+      with gone as (delete from ${t.posts} where post = any(${deleted}::uuid[]) returning author, position, fanned_out)
       delete from ${t.entries} e using gone join ${t.edges} on edges.author = gone.author
-      where e.viewer = edges.viewer and e.position = gone.position`)
+      where gone.fanned_out and e.viewer = edges.viewer and e.position = gone.position`)
   }
   if (unfollowed.length > 0) {
     await tx.run(sql`
@@ -163,7 +163,7 @@ async function shrink(run: readonly Recorded<Shrink>[], tx: Db, t: T): Promise<v
         delete from ${t.edges} e using ${rows('s', followColumns, unfollowed)} where e.viewer = s."followerId" and e.author = s."followeeId"
         returning e.viewer, e.author)
       delete from ${t.entries} e using gone left join ${t.floors} f on f.viewer = gone.viewer
-        join ${t.posts} p on p.author = gone.author and p.position >= coalesce(f.position, 0)
+        join ${t.posts} p on p.author = gone.author and p.fanned_out and p.position >= coalesce(f.position, 0)
       where e.viewer = gone.viewer and e.position = p.position`)
   }
   if (erased.length > 0) await erase(erased, tx, t)
@@ -172,7 +172,8 @@ async function shrink(run: readonly Recorded<Shrink>[], tx: Db, t: T): Promise<v
 async function erase(erased: readonly string[], tx: Db, t: T): Promise<void> {
   const ids = sql`${sql.val(erased)}::uuid[]`
   await tx.run(sql`
-    delete from ${t.entries} e using ${t.edges} d join ${t.posts} p on p.author = d.author
+    delete from ${t.entries} e using ${t.edges} d left join ${t.floors} f on f.viewer = d.viewer
+      join ${t.posts} p on p.author = d.author and p.fanned_out and p.position >= coalesce(f.position, 0)
     where d.author = any(${ids}) and e.viewer = d.viewer and e.position = p.position`)
   await tx.run(sql`
     with noted as (insert into ${t.erased} (account) select unnest(${ids}) on conflict (account) do nothing),

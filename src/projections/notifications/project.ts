@@ -209,15 +209,18 @@ async function drop(run: Steps<'drop'>, tx: Db, t: T): Promise<void> {
 async function forget(run: Steps<'forget'>, tx: Db, t: T): Promise<void> {
   const [{ ids } = { ids: [] }] = await tx.run<{ ids: string[] }>(sql`
     with said as (select unnest(${run.map(({ id }) => id)}::uuid[]) as id),
-    replies as (delete from ${t.replies} r using said where r.parent = said.id or r.reply = said.id returning r.reply),
+    doomed as (select reply from ${t.replies} join said on parent = said.id union select id from said),
+    replies as (delete from ${t.replies} r using doomed where r.reply = doomed.reply),
     noted as (
-      insert into ${t.gone} (id) select id from said union select reply from replies
+      insert into ${t.gone} (id) select reply from doomed
       on conflict (id) do nothing returning id)
     select coalesce(array_agg(id), '{}') as ids from noted`)
   const gone = sql`${sql.val(ids)}::uuid[]`
   await tx.run(sql`
-    with gone as (
-      delete from ${t.notifications} where account = any(${gone}) or post = any(${gone}) or comment = any(${gone}) returning id),
+    with doomed as (
+      select id from ${t.notifications} where account = any(${gone}) union select id from ${t.notifications} where post = any(${gone})
+      union select id from ${t.notifications} where comment = any(${gone})),
+    gone as (delete from ${t.notifications} n using doomed where n.id = doomed.id returning n.id),
     seen as (delete from ${t.seen} where account = any(${gone}))
     delete from ${t.acts} a using gone where a.notification = gone.id`)
   const touched = await tx.run<{ id: string }>(sql`
