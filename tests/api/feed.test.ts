@@ -1,4 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { measureFanOut } from '../../src/commands/feed.ts'
+import { sql } from '../../src/kernel/sql.ts'
+import { feedModel } from '../../src/projections/feed/project.ts'
+import { relationshipsModel } from '../../src/projections/relationships/project.ts'
 import { type Person, type TestApp, testApp } from '../support/app.ts'
 
 let app: TestApp
@@ -120,8 +124,38 @@ describe('the home feed', () => {
     expect(await feed(ada)).toEqual([])
   })
 
+  it('shows the posts of an author whose fan-out is stopped and resumed as those of any other', async () => {
+    const [ada, ben, eve] = (await people(3)) as [Person, Person, Person]
+    await ada.follow(ben)
+    await eve.follow(ben)
+    const { commands, db } = app.app
+    const ready = async (): Promise<number> => {
+      await commands.settled(await app.app.store.head(), [feedModel])
+      const rows = await db.run(sql`select from ${feedModel.t.entries} where viewer = ${ada.id}`)
+      return rows.length
+    }
+    const measure = async (position: number): Promise<void> => {
+      await commands.settled(position, [feedModel, relationshipsModel])
+      const house = { id: null, sessionId: null, correlationId: 'test' }
+      await measureFanOut(commands, ben.id, { stopAt: 2, resumeAt: 1 }, house)
+    }
+    const posts = [(await ben.publish()).id]
+    await measure(await app.app.store.head())
+    posts.push((await ben.publish()).id)
+    expect(await ready()).toBe(1)
+    await eve.delete(`/accounts/${ben.id}/follow`)
+    await measure(await app.app.store.head())
+    posts.push((await ben.publish()).id)
+    expect(await ready()).toBe(2)
+    expect(await feed(ada, 1, ben)).toEqual(posts.toReversed())
+  })
+
   it('refuses what it does not know', async () => {
-    const [ada] = (await people(1)) as [Person]
+    const [ada, ben] = (await people(2)) as [Person, Person]
+    await ben.publish()
+    await ben.publish()
+    const { body } = await ben.get('/feed?limit=1')
+    expect(body.nextCursor).toEqual(expect.any(String))
     const code = async (query: string) => {
       const { status, body } = await ada.get(`/feed?${query}`)
       return [status, body.code]
@@ -130,6 +164,7 @@ describe('the home feed', () => {
     expect(await code('limit=0')).toEqual([422, 'validation_failed'])
     expect(await code('limit=101')).toEqual([422, 'validation_failed'])
     expect(await code('cursor=AAAA')).toEqual([400, 'cursor_invalid'])
+    expect(await code(`cursor=${body.nextCursor}`)).toEqual([400, 'cursor_invalid'])
     expect((await app.get('/feed')).status).toBe(401)
   })
 })
