@@ -4,22 +4,19 @@ import {
   relationship,
   relationshipStream,
 } from '../domain/relationships/relationship.ts'
-import type { Actor } from '../kernel/execute.ts'
 import type { AccountId } from '../kernel/ids.ts'
 import { Problem } from '../kernel/problem.ts'
 import type { AccountViewer } from '../reading/accounts.ts'
 import type { PageOf } from '../reading/page.ts'
 import { needlessRequests } from '../reading/relationships.ts'
 import { mustKnowAccount, ruleModels } from '../reading/rules.ts'
-import type { Commands } from './context.ts'
+import type { Commands, SignedInActor } from './context.ts'
 
 /** How it stands between the actor and the other after a command; `position` is for the consistency token. */
 export type Related = { readonly otherId: AccountId; readonly viewer: AccountViewer; readonly position: number }
 
 /** What one can do to, or about, another account. */
 export type Relating = RelationshipCommand['type']
-
-type Signed = Actor & { id: AccountId }
 
 /** Those that take a right away: from the other, or from the actor themself. */
 const narrowing: readonly Relating[] = ['Unfollow', 'RemoveFollower', 'Block', 'RemoveCloseFriend']
@@ -29,7 +26,7 @@ const narrowing: readonly Relating[] = ['Unfollow', 'RemoveFollower', 'Block', '
  * @throws Problem not_found where the account does not exist for the actor, validation_failed for oneself,
  * read_model_behind where a narrowing one is decided but not yet in effect everywhere: a repeat finishes it
  */
-export async function relate(commands: Commands, actor: Signed, type: Relating, ref: string): Promise<Related> {
+export async function relate(commands: Commands, actor: SignedInActor, type: Relating, ref: string): Promise<Related> {
   const { id: otherId, isPrivate } = await mustKnowAccount(commands.reading, actor.id, ref)
   const pair = { actorId: actor.id, otherId }
   const command: RelationshipCommand = type === 'Follow' ? { type, ...pair, otherIsPrivate: isPrivate } : { type, ...pair }
@@ -49,7 +46,7 @@ const viewerIn = (state: RelationshipState, actorId: AccountId, otherId: Account
 const pageSize = 100
 
 /** Accepts whoever still asks to follow an account that is not private any more. */
-export async function acceptNeedlessRequests({ execute, reading }: Commands, actor: Signed): Promise<void> {
+export async function acceptNeedlessRequests({ execute, reading }: Commands, actor: SignedInActor): Promise<void> {
   for (let after: number | null = null; ; ) {
     const { items, next }: PageOf<AccountId> = await needlessRequests(reading, actor.id, { limit: pageSize, after })
     for (const otherId of items) {
