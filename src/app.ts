@@ -41,7 +41,7 @@ import { kernelSchema } from './kernel/projecting/schema.ts'
 import { Secrets } from './kernel/secrets.ts'
 import { type Database, sql } from './kernel/sql.ts'
 import { StartupError } from './kernel/startup-error.ts'
-import { consumerStatus } from './kernel/status.ts'
+import { type ConsumerStatus, consumerStatus } from './kernel/status.ts'
 import { TimerLoop, timersModel } from './kernel/timers.ts'
 import { liveModel } from './projections/live/project.ts'
 import { readModels } from './projections/models.ts'
@@ -77,6 +77,8 @@ export type AppOptions = {
 /** The whole server but its socket: composition of kernel, adapters and features. */
 export type App = {
   readonly fetch: (request: Request, env?: HttpEnv['Bindings']) => Response | Promise<Response>
+  /** The routes, for whoever describes or checks them. */
+  readonly routes: Hono<HttpEnv>
   readonly commands: Commands
   readonly db: Database
   readonly store: EmbeddedEventStore
@@ -259,6 +261,7 @@ export async function startApp(options: AppOptions): Promise<App> {
 
     return {
       fetch: app.fetch,
+      routes: app,
       commands,
       db,
       store,
@@ -319,33 +322,38 @@ function metrics({ status, liveClients }: { status: StatusOf; liveClients: () =>
     help: 'Scrapes that could not ask the database',
     registers,
   })
-  const lag = new Gauge({
-    name: 'darkroom_consumer_lag_positions',
-    help: 'Positions that a consumer of the log has not passed',
-    labelNames: ['consumer'],
-    registers,
-  })
-  const paused = new Gauge({
-    name: 'darkroom_consumer_paused',
-    help: '1 where a consumer stands at an event that it cannot project',
-    labelNames: ['consumer'],
-    registers,
-  })
+  // One look at the database for all gauges of a scrape.
+  let looking: Promise<Awaited<ReturnType<StatusOf>> | null> | null = null
+  const look = () =>
+    (looking ??= status()
+      .catch(() => {
+        failures.inc()
+        return null
+      })
+      .finally(() => {
+        looking = null
+      }))
+  const consumerGauge = (name: string, help: string, of: (consumer: ConsumerStatus) => number) =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ['consumer'],
+      registers,
+      async collect() {
+        for (const consumer of (await look())?.consumers ?? []) this.set({ consumer: consumer.name }, of(consumer))
+      },
+    })
+  consumerGauge('darkroom_consumer_lag_positions', 'Positions that a consumer of the log has not passed', ({ lag }) => lag)
+  consumerGauge('darkroom_consumer_paused', '1 where a consumer stands at an event that it cannot project', ({ state }) =>
+    state === 'paused' ? 1 : 0,
+  )
   new Gauge({
     name: 'darkroom_log_position',
     help: 'The position of the last event',
     registers,
     async collect() {
-      try {
-        const { head, consumers } = await status()
-        this.set(head)
-        for (const consumer of consumers) {
-          lag.set({ consumer: consumer.name }, consumer.lag)
-          paused.set({ consumer: consumer.name }, consumer.state === 'paused' ? 1 : 0)
-        }
-      } catch {
-        failures.inc()
-      }
+      const at = await look()
+      if (at !== null) this.set(at.head)
     },
   })
   new Gauge({

@@ -18,7 +18,12 @@ it('tells followers of a post, its change and its end, in the viewer’s own for
   const live = await listenLive(app, bob)
   const post = await ada.publish({ caption: 'first' })
   const told = await live.next('feed.post')
-  expect(told.data.post).toMatchObject({ id: post.id, caption: 'first', author: { username: 'ada' }, viewer: { liked: false, canEdit: false } })
+  expect(told.data.post).toMatchObject({
+    id: post.id,
+    caption: 'first',
+    author: { username: 'ada' },
+    viewer: { liked: false, canEdit: false },
+  })
   // Who hears of a thing can ask for it.
   expect((await bob.get(`/posts/${post.id}`)).status).toBe(200)
   expect((await app.get(told.data.post.media[0].renditions[0].url)).status).toBe(200)
@@ -36,7 +41,12 @@ it('tells the author what others do, once each, and grouped ones anew', async ()
   const post = await ada.publish()
   await bob.put(`/posts/${post.id}/like`, undefined, { after: ada.token })
   const created = await live.next('notification.created')
-  expect(created.data.notification).toMatchObject({ type: 'like', count: 1, actors: [{ username: 'bob' }], post: { id: post.id } })
+  expect(created.data.notification).toMatchObject({
+    type: 'like',
+    count: 1,
+    actors: [{ username: 'bob' }],
+    post: { id: post.id },
+  })
   await bob.delete(`/posts/${post.id}/like`)
   await bob.put(`/posts/${post.id}/like`)
   await bob.post(`/posts/${post.id}/comments`, { text: 'Fine light, @ada' })
@@ -78,7 +88,9 @@ it('resumes through a follow and its end in between', async () => {
   await ada.publish({ caption: 'ada now' })
   const second = await listenLive(app, dora, lastEventId)
   await second.next('feed.post')
-  expect(second.messages.filter(({ id }) => id !== undefined).map(({ type, data }) => [type, data.accountId ?? data.post?.caption])).toEqual([
+  expect(
+    second.messages.filter(({ id }) => id !== undefined).map(({ type, data }) => [type, data.accountId ?? data.post?.caption]),
+  ).toEqual([
     ['feed.removed', emil.id],
     ['feed.post', 'ada now'],
   ])
@@ -96,7 +108,12 @@ it('says resync where the id is unknown, malformed or of another epoch, and goes
 })
 
 it('tells nobody of what they may not see, also where they could before', async () => {
-  const [owner, friend, named, outsider] = [await app.signUp('owner'), await app.signUp('friend'), await app.signUp('named'), await app.signUp('outsider')]
+  const [owner, friend, named, outsider] = [
+    await app.signUp('owner'),
+    await app.signUp('friend'),
+    await app.signUp('named'),
+    await app.signUp('outsider'),
+  ]
   for (const person of [friend, named, outsider]) await person.follow(owner)
   await owner.put(`/accounts/${friend.id}/close-friend`, undefined, { after: friend.token })
   const [ofFriend, ofNamed, ofOutsider] = await Promise.all([friend, named, outsider].map(person => listenLive(app, person)))
@@ -150,7 +167,15 @@ it('counts of a topic: the state of now first, then its changes, only to who may
 
 it('answers bad frames with an error and goes on', async () => {
   const live = await listenLive(app, bob)
-  for (const frame of ['{', '[]', 'null', '{"type":"typing","ref":"a"}', '{"type":"subscribe"}', JSON.stringify({ type: 'subscribe', topic: 'x'.repeat(500) })]) live.say(frame)
+  for (const frame of [
+    '{',
+    '[]',
+    'null',
+    '{"type":"typing","ref":"a"}',
+    '{"type":"subscribe"}',
+    JSON.stringify({ type: 'subscribe', topic: 'x'.repeat(500) }),
+  ])
+    live.say(frame)
   await live.next('error', 6)
   expect(live.of('error').map(({ data }) => data.code)).toEqual(['malformed', ...Array(5).fill('validation_failed')])
   expect(live.of('error')[3]).toMatchObject({ ref: 'a' })
@@ -164,25 +189,35 @@ it('cuts the sockets of a session that ends, at once, and no others', async () =
   const guest = await app.signUp('guest')
   const other = await app.post('/sessions', { login: 'guest', password: guest.password })
   const mine = await listenLive(app, guest)
-  const kept = await listenLive(app, Object.assign(Object.create(Object.getPrototypeOf(guest)), guest, { session: other.body.session }))
+  const kept = await listenLive(
+    app,
+    Object.assign(Object.create(Object.getPrototypeOf(guest)), guest, { session: other.body.session }),
+  )
   await guest.delete(`/sessions/${guest.session.id}`)
   expect(await mine.closing()).toMatchObject({ code: 4401 })
   expect(mine.of('session.revoked')).toHaveLength(1)
   expect(kept.closed).toBeNull()
   kept.end()
-  expect((await refusedHandshake(app, '/v1/live', { Authorization: `Bearer ${guest.session.accessToken}` })).body.code).toBe('session_revoked')
+  expect((await refusedHandshake(app, '/v1/live', { Authorization: `Bearer ${guest.session.accessToken}` })).body.code).toBe(
+    'session_revoked',
+  )
 })
 
 it('refuses who shows nothing or something false, and any other path', async () => {
   expect(await refusedHandshake(app, '/v1/live')).toMatchObject({ status: 401, body: { code: 'authentication_required' } })
-  expect(await refusedHandshake(app, '/v1/live', { Authorization: 'Bearer x.y.z' })).toMatchObject({ status: 401, body: { code: 'access_token_invalid' } })
+  expect(await refusedHandshake(app, '/v1/live', { Authorization: 'Bearer x.y.z' })).toMatchObject({
+    status: 401,
+    body: { code: 'access_token_invalid' },
+  })
   expect(await refusedHandshake(app, '/v1/live?ticket=none')).toMatchObject({ status: 401, body: { code: 'ticket_invalid' } })
   expect(await refusedHandshake(app, '/v1/other')).toMatchObject({ status: 404 })
   const many = await app.signUp('many')
   const open = await Promise.all(Array.from({ length: 20 }, () => listenLive(app, many)))
   const { port } = await app.listen()
   const { default: WebSocket } = await import('ws')
-  const one = new WebSocket(`ws://127.0.0.1:${port}/v1/live`, { headers: { Authorization: `Bearer ${many.session.accessToken}` } })
+  const one = new WebSocket(`ws://127.0.0.1:${port}/v1/live`, {
+    headers: { Authorization: `Bearer ${many.session.accessToken}` },
+  })
   const code = await new Promise(resolve => one.on('close', resolve))
   expect(code).toBe(4429)
   for (const live of open) live.end()

@@ -13,7 +13,12 @@ afterAll(() => app.stop())
 it('the whole way of one photo', async () => {
   const ada = await app.signUp('ada', { displayName: 'Ada' })
   const bob = await app.signUp('bob')
-  expect(await bob.follow(ada)).toMatchObject({ id: ada.id, state: 'following', viewer: { follows: true }, counts: { followers: 1 } })
+  expect(await bob.follow(ada)).toMatchObject({
+    id: ada.id,
+    state: 'following',
+    viewer: { follows: true },
+    counts: { followers: 1 },
+  })
 
   const hears = await listenLive(app, bob)
   const watches = await listenLive(app, ada)
@@ -27,12 +32,25 @@ it('the whole way of one photo', async () => {
     .toBuffer()
   const media = await ada.upload(photo)
   expect(media).toMatchObject({ kind: 'image', status: 'ready', width: 1200, height: 1600 })
-  const before = await ada.post('/posts', { media: [{ id: media.id, altText: 'A lamp' }], caption: 'First light with @bob #Morning' }, { headers: { 'Idempotency-Key': 'photo-1' } })
+  const before = await ada.post(
+    '/posts',
+    { media: [{ id: media.id, altText: 'A lamp' }], caption: 'First light with @bob #Morning' },
+    { headers: { 'Idempotency-Key': 'photo-1' } },
+  )
   expect(before.status).toBe(201)
-  const again = await ada.post('/posts', { media: [{ id: media.id, altText: 'A lamp' }], caption: 'First light with @bob #Morning' }, { headers: { 'Idempotency-Key': 'photo-1' } })
+  const again = await ada.post(
+    '/posts',
+    { media: [{ id: media.id, altText: 'A lamp' }], caption: 'First light with @bob #Morning' },
+    { headers: { 'Idempotency-Key': 'photo-1' } },
+  )
   expect(again.body.id).toBe(before.body.id)
   const post = before.body
-  expect(post).toMatchObject({ caption: 'First light with @bob #Morning', hashtags: ['morning'], mentions: [{ username: 'bob' }], counts: { likes: 0, comments: 0 } })
+  expect(post).toMatchObject({
+    caption: 'First light with @bob #Morning',
+    hashtags: ['morning'],
+    mentions: [{ username: 'bob' }],
+    counts: { likes: 0, comments: 0 },
+  })
 
   const told = await hears.next('feed.post')
   expect(told.data.post.id).toBe(post.id)
@@ -47,14 +65,25 @@ it('the whole way of one photo', async () => {
 
   watches.say({ type: 'subscribe', topic: `post:${post.id}` })
   expect((await watches.next('post.counts')).data).toMatchObject({ likes: 0, comments: 0 })
-  expect((await bob.put(`/posts/${post.id}/like`)).body).toMatchObject({ id: post.id, viewer: { liked: true }, counts: { likes: 1 } })
+  expect((await bob.put(`/posts/${post.id}/like`)).body).toMatchObject({
+    id: post.id,
+    viewer: { liked: true },
+    counts: { likes: 1 },
+  })
   const comment = await bob.post(`/posts/${post.id}/comments`, { text: 'What light, @ada!' })
   expect(comment.status).toBe(201)
   await expect.poll(() => watches.of('post.counts').at(-1)?.data, { timeout: 10_000 }).toMatchObject({ likes: 1, comments: 1 })
   expect((await watches.next('notification.created', 2)).data.notification.comment.text).toBe('What light, @ada!')
-  const reply = await ada.post(`/posts/${post.id}/comments`, { text: 'Thank you', parentId: comment.body.id }, { after: bob.token })
+  const reply = await ada.post(
+    `/posts/${post.id}/comments`,
+    { text: 'Thank you', parentId: comment.body.id },
+    { after: bob.token },
+  )
   expect(reply.body).toMatchObject({ parentId: comment.body.id, author: { username: 'ada' } })
-  expect((await bob.get('/notifications', { after: ada.token })).body.items.map(({ type }: { type: string }) => type)).toEqual(['reply', 'mention'])
+  expect((await bob.get('/notifications', { after: ada.token })).body.items.map(({ type }: { type: string }) => type)).toEqual([
+    'reply',
+    'mention',
+  ])
   expect((await ada.get(`/posts/${post.id}`, { after: bob.token })).body.counts).toMatchObject({ likes: 1, comments: 2 })
 
   // It goes as it came: for everybody, on every way.
@@ -81,11 +110,14 @@ it('an account goes, and nothing of it stays: not a word in the log, not a row, 
 
   const asked = await eve.post('/me/erasure')
   expect(asked.status).toBe(202)
-  for (const path of [`/accounts/${eve.id}`, '/accounts/evening.primrose', `/posts/${post.id}`]) expect((await friend.get(path)).status).toBe(404)
+  for (const path of [`/accounts/${eve.id}`, '/accounts/evening.primrose', `/posts/${post.id}`])
+    expect((await friend.get(path)).status).toBe(404)
   expect((await app.get(shown)).status).toBe(404)
   expect((await friend.get(`/posts/${friends.id}`, { after: asked.token })).body.counts).toMatchObject({ likes: 0, comments: 0 })
   expect((await eve.get('/me')).status).toBe(401)
-  await expect.poll(async () => (await app.get(`/erasures/${asked.body.erasure.id}`)).body, { timeout: 10_000 }).toMatchObject({ status: 'completed' })
+  await expect
+    .poll(async () => (await app.get(`/erasures/${asked.body.erasure.id}`)).body, { timeout: 10_000 })
+    .toMatchObject({ status: 'completed' })
 
   const words = ['primrose', 'Oenothera', 'dusk', 'yellow', 'evening']
   const kept = JSON.stringify(await everything(app))
@@ -120,12 +152,23 @@ it('two nodes on one log: what one writes, the other reads with its token; what 
     const hears = await listenLive(other, bob)
     const post = await ada.publish({ caption: 'across' })
     expect((await hears.next('feed.post')).data.post.caption).toBe('across')
-    expect((await other.send('GET', `/posts/${post.id}`, { headers: { Authorization: `Bearer ${there.session.accessToken}` }, after: ada.token })).status).toBe(200)
+    expect(
+      (
+        await other.send('GET', `/posts/${post.id}`, {
+          headers: { Authorization: `Bearer ${there.session.accessToken}` },
+          after: ada.token,
+        })
+      ).status,
+    ).toBe(200)
     // No token from here on: acknowledged is acknowledged for everybody.
     await ada.put(`/accounts/${bob.id}/block`, undefined, { after: bob.token })
-    expect((await other.send('GET', `/posts/${post.id}`, { headers: { Authorization: `Bearer ${bob.session.accessToken}` } })).status).toBe(404)
+    expect(
+      (await other.send('GET', `/posts/${post.id}`, { headers: { Authorization: `Bearer ${bob.session.accessToken}` } })).status,
+    ).toBe(404)
     await ada.delete(`/sessions/${ada.session.id}`)
-    expect((await other.send('GET', '/me', { headers: { Authorization: `Bearer ${ada.session.accessToken}` } })).body.code).toBe('session_revoked')
+    expect((await other.send('GET', '/me', { headers: { Authorization: `Bearer ${ada.session.accessToken}` } })).body.code).toBe(
+      'session_revoked',
+    )
     hears.end()
   } finally {
     await other.stop()
