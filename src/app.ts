@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
+import type { Hono } from 'hono'
 import type { Logger } from 'pino'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { InProcessBus } from './adapters/bus/in-process.ts'
@@ -29,6 +30,7 @@ import { documentation } from './kernel/http/documentation.ts'
 import type { HttpEnv } from './kernel/http/env.ts'
 import { guessLimiter } from './kernel/http/guesses.ts'
 import { acceptWebSockets } from './kernel/live/websocket.ts'
+import { metrics, type StatusOf } from './kernel/metrics.ts'
 import { epochs, migrate } from './kernel/migrate.ts'
 import type { Bus } from './kernel/ports/bus.ts'
 import { type Clock, systemClock } from './kernel/ports/clock.ts'
@@ -41,7 +43,7 @@ import { kernelSchema } from './kernel/projecting/schema.ts'
 import { Secrets } from './kernel/secrets.ts'
 import { type Database, sql } from './kernel/sql.ts'
 import { StartupError } from './kernel/startup-error.ts'
-import { type ConsumerStatus, consumerStatus } from './kernel/status.ts'
+import { consumerStatus } from './kernel/status.ts'
 import { TimerLoop, timersModel } from './kernel/timers.ts'
 import { liveModel } from './projections/live/project.ts'
 import { readModels } from './projections/models.ts'
@@ -301,72 +303,5 @@ async function troublesOf(status: StatusOf): Promise<string[]> {
     })
   } catch (error) {
     return [`the database does not answer: ${(error as Error).message}`]
-  }
-}
-
-type StatusOf = () => Promise<{ head: number; consumers: Awaited<ReturnType<typeof consumerStatus>> }>
-
-function metrics({ status, liveClients }: { status: StatusOf; liveClients: () => number }) {
-  const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
-  const registers = [registry]
-  const requests = new Histogram({
-    name: 'darkroom_http_request_seconds',
-    help: 'Answers by method, route and status',
-    labelNames: ['method', 'route', 'status'],
-    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
-    registers,
-  })
-  const failures = new Counter({
-    name: 'darkroom_metrics_failures_total',
-    help: 'Scrapes that could not ask the database',
-    registers,
-  })
-  // One look at the database for all gauges of a scrape.
-  let looking: Promise<Awaited<ReturnType<StatusOf>> | null> | null = null
-  const look = () =>
-    (looking ??= status()
-      .catch(() => {
-        failures.inc()
-        return null
-      })
-      .finally(() => {
-        looking = null
-      }))
-  const consumerGauge = (name: string, help: string, of: (consumer: ConsumerStatus) => number) =>
-    new Gauge({
-      name,
-      help,
-      labelNames: ['consumer'],
-      registers,
-      async collect() {
-        for (const consumer of (await look())?.consumers ?? []) this.set({ consumer: consumer.name }, of(consumer))
-      },
-    })
-  consumerGauge('darkroom_consumer_lag_positions', 'Positions that a consumer of the log has not passed', ({ lag }) => lag)
-  consumerGauge('darkroom_consumer_paused', '1 where a consumer stands at an event that it cannot project', ({ state }) =>
-    state === 'paused' ? 1 : 0,
-  )
-  new Gauge({
-    name: 'darkroom_log_position',
-    help: 'The position of the last event',
-    registers,
-    async collect() {
-      const at = await look()
-      if (at !== null) this.set(at.head)
-    },
-  })
-  new Gauge({
-    name: 'darkroom_live_clients',
-    help: 'Live connections of this node',
-    registers,
-    collect() {
-      this.set(liveClients())
-    },
-  })
-  return {
-    registry,
-    observe: ({ method, route, status, ms }: { method: string; route: string; status: number; ms: number }) =>
-      requests.observe({ method, route, status }, ms / 1_000),
   }
 }
