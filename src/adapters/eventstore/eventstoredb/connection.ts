@@ -1,0 +1,118 @@
+import { BACKWARDS, END, EventStoreDBClient, type Position, type StreamingRead } from '@eventstore/db-client'
+import { EventStoreUnavailable, isNotLeader, isTransient } from './errors.ts'
+
+/** What the adapter waits for, milliseconds. */
+export type Patience = {
+  /** For one answer: the client's calls have no deadline of their own, against a frozen server they hang for 14 s and more. */
+  readonly attempt: number
+  /** For an append or a read with all its repeats; then it is rejected as transient. */
+  readonly total: number
+  /** Between two looks at whether a silent subscription is behind. */
+  readonly look: number
+}
+
+export const patience: Patience = { attempt: 4_000, total: 12_000, look: 500 }
+
+/** A promise's answer, or a transient error after so many milliseconds. */
+export async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new EventStoreUnavailable('EventStoreDB did not answer in time')), Math.max(0, milliseconds))
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** A finite read to its end. It is ended where nothing comes for so long. */
+export async function collect<T>(reading: StreamingRead<T>, milliseconds: number): Promise<T[]> {
+  // The client emits errors also when nobody reads any more; one without a listener would end the process.
+  reading.on('error', () => {})
+  const timer = setTimeout(() => reading.destroy(new EventStoreUnavailable('EventStoreDB did not answer in time')), milliseconds)
+  const items: T[] = []
+  let complete = false
+  try {
+    for await (const item of reading) {
+      timer.refresh()
+      items.push(item)
+    }
+    complete = true
+    return items
+  } finally {
+    clearTimeout(timer)
+    // A call that never came about cannot be cancelled: its error is the one thrown above.
+    if (!complete) reading.cancel().catch(() => {})
+  }
+}
+
+/** The place of the log's last event, from the leader; null in an empty log. Events of the server itself count. */
+export async function readHead(client: EventStoreDBClient, milliseconds: number): Promise<Position | null> {
+  const options = { direction: BACKWARDS, fromPosition: END, maxCount: 1, resolveLinkTos: false, requiresLeader: true } as const
+  const [last] = await collect(client.readAll(options), milliseconds)
+  return last?.event?.position ?? null
+}
+
+/**
+ * One client that has answered from the leader, replaced when it fails. A client is not trusted to mend itself: one whose discovery failed
+ * while it appended refuses every later append, one that lost its streams while it discovers can end the process by an unhandled rejection.
+ */
+export class Connection {
+  readonly #url: string
+  readonly #settle: (client: EventStoreDBClient) => Promise<void>
+  #client: EventStoreDBClient | null = null
+  #connecting: Promise<EventStoreDBClient> | null = null
+  #settling: Promise<void> = Promise.resolve()
+
+  /** @param settle ends what a replaced client still has under way; the next one is made after it */
+  constructor(url: string, settle: (client: EventStoreDBClient) => Promise<void>) {
+    // The last one counts: with `false`, wrong revisions would be returned as if they were results.
+    this.#url = `${url}${url.includes('?') ? '&' : '?'}throwOnAppendFailure=true`
+    this.#settle = settle
+  }
+
+  /** The client of now, or a new one as soon as it has answered, within so many milliseconds. */
+  async client(milliseconds: number): Promise<EventStoreDBClient> {
+    if (this.#client !== null) return this.#client
+    this.#connecting ??= this.#connect(milliseconds).finally(() => {
+      this.#connecting = null
+    })
+    return within(milliseconds, this.#connecting)
+  }
+
+  /** Something failed on this client: the next call gets another one, except where it was only sent on to the leader. */
+  failed(client: EventStoreDBClient, error: unknown): void {
+    if (this.#client === client && isTransient(error) && !isNotLeader(error)) this.#replace()
+  }
+
+  async close(): Promise<void> {
+    await this.#connecting?.catch(() => {})
+    const client = this.#client
+    this.#replace()
+    await this.#settling
+    await client?.dispose()
+  }
+
+  #replace(): void {
+    const client = this.#client
+    this.#client = null
+    if (client !== null) this.#settling = this.#settle(client)
+  }
+
+  async #connect(milliseconds: number): Promise<EventStoreDBClient> {
+    await this.#settling
+    const client = EventStoreDBClient.connectionString(this.#url)
+    try {
+      await readHead(client, milliseconds).catch(error => {
+        if (!isNotLeader(error)) throw error
+        return readHead(client, milliseconds)
+      })
+      this.#client = client
+      return client
+    } catch (error) {
+      await client.dispose()
+      throw error
+    }
+  }
+}
