@@ -149,12 +149,17 @@ function cycle(edges: ReadonlyMap<string, ReadonlySet<string>>): string | null {
 }
 
 /** What a layer holds beside features: whatever several features share, and pages of the API that are no feature. */
-export type Names = { readonly features: readonly string[]; readonly shared: Readonly<Record<string, readonly string[]>> }
+export type Names = {
+  readonly features: readonly string[]
+  readonly shared: Readonly<Record<string, readonly string[]>>
+  /** Tests of a whole layer. */
+  readonly whole: readonly string[]
+}
 
 /** Modules of a layer, and tests of it, that go by another name than their feature; shared names that are gone. */
-export function nameFindings(sources: Sources, { features, shared }: Names): string[] {
+export function nameFindings(sources: Sources, { features, shared, whole }: Names): string[] {
   const paths = [...sources.keys()]
-  const everywhere = [...features, ...Object.values(shared).flat()]
+  const everywhere = [...features, ...Object.values(shared).flat(), ...whole]
   return Object.entries(shared).flatMap(([layer, others]) => {
     const names = paths.filter(path => path.startsWith(`src/${layer}/`)).map(path => path.split('/')[2]!.replace(/\.ts$/, ''))
     const known = [...features, ...others]
