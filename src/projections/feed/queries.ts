@@ -1,5 +1,5 @@
 import type { AccountId, PostId } from '../../kernel/ids.ts'
-import { query, type RawBuilder, sql } from '../../kernel/sql.ts'
+import { type Db, query, type RawBuilder, sql } from '../../kernel/sql.ts'
 import { relationshipsModel } from '../relationships/project.ts'
 import { feedModel } from './project.ts'
 
@@ -15,32 +15,38 @@ const ofAuthors = (
   edge: RawBuilder<unknown>,
   post: RawBuilder<unknown>,
 ) => sql`
-  select p.post, p.position from ${edges} e cross join lateral (
+  select p.post as id, p.position from ${edges} e cross join lateral (
     select p.post, p.position from ${posts} p where p.author = e.author and ${post} order by p.position desc limit ${n}) p
   where e.viewer = ${viewerId}::uuid and ${edge} order by p.position desc limit ${n}`
 
-/**
- * A page of the feed, newest first, behind a position: what stands ready, merged with what was never fanned out; and, where these do not fill the page,
- * what lies beneath the viewer's floor. The three never overlap. What may be seen of it, the rules say.
- */
-export const feedRows = query<Page, FeedRow>(
+const floor = (p: { readonly viewerId: RawBuilder<AccountId> }) =>
+  sql`(select position from ${floors} where viewer = ${p.viewerId}::uuid)`
+
+/** What stands ready behind a position, newest first, merged with what was never fanned out: all that there is down to the viewer's floor. */
+const above = query<Page, FeedRow>(
   p => sql`
-    with floor as (select position from ${floors} where viewer = ${p.viewerId}::uuid),
-    ready as (
-      select p.post, r.position from (
-        select e.position from ${entries} e where e.viewer = ${p.viewerId}::uuid and e.position < ${p.after}::bigint
-        order by e.position desc limit ${p.n}) r
-      join ${posts} p on p.position = r.position),
-    never as (${ofAuthors(p, sql`e.fan_in`, sql`not p.fanned_out and p.position < ${p.after}::bigint and p.position >= coalesce((select position from floor), 0)`)}),
-    above as (select * from ready union all select * from never),
-    beneath as (
-      ${ofAuthors(
-        p,
-        sql`exists (select from floor) and (select count(*) from above) < ${p.n}`,
-        sql`p.position < least(${p.after}::bigint, (select position from floor))`,
-      )})
-    select post as id, position from (select * from above union all select * from beneath) as page order by position desc limit ${p.n}`,
+    select * from (
+      (select p.post as id, e.position from ${entries} e join ${posts} p on p.position = e.position
+       where e.viewer = ${p.viewerId}::uuid and e.position < ${p.after}::bigint order by e.position desc limit ${p.n})
+      union all
+      (${ofAuthors(p, sql`e.fan_in`, sql`not p.fanned_out and p.position < ${p.after}::bigint and p.position >= coalesce(${floor(p)}, 0)`)})
+    ) page order by position desc limit ${p.n}`,
 )
+
+/** What lies behind a position beneath the floor, looked up by author. */
+const beneath = query<Page, FeedRow>(p =>
+  ofAuthors(p, sql`${floor(p)} is not null`, sql`p.position < least(${p.after}::bigint, ${floor(p)})`),
+)
+
+/**
+ * A page of the feed, newest first, behind a position. What may be seen of it, the rules say. Where the floor rises between the two statements the page
+ * still has no gap and no double: what the first did not find above its floor is not there, so the second finds only what lay beneath it.
+ */
+export async function feedRows(db: Db, page: Page): Promise<FeedRow[]> {
+  const found = await above(db, page)
+  if (found.length === page.n) return found
+  return [...found, ...(await beneath(db, { ...page, after: found.at(-1)?.position ?? page.after, n: page.n - found.length }))]
+}
 
 /** How many followers an author has, and whether their fan-out is stopped. */
 export const fanOutRow = query<{ authorId: AccountId }, { followers: number; stopped: boolean }>(
