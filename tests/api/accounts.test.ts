@@ -227,7 +227,7 @@ describe('signing in', () => {
     const { execute, keys, settled, reading } = app.app.commands
     const accountId = newId<'account'>()
     await keys.create(accountId)
-    const passwordHash = (await bcrypt.hash(password, 4)).replace('$2b$', '$2y$')
+    const passwordHash = (await bcrypt.hash(password, 4)).replace(/^\$2.\$/, '$$2y$$')
     const handle = handleOf(reading, 'imported')
     const tenure = { accountId, reservationId: newId<'reservation'>() }
     await execute(name, handleStream(handle), { type: 'Reserve', ...tenure, at: reservedAt(), until: null }, actor)
