@@ -4,31 +4,15 @@ import gossip from '@eventstore/db-client/generated/gossip_pb.js'
 import { type IServerFeaturesServer, ServerFeaturesService } from '@eventstore/db-client/generated/serverfeatures_grpc_pb.js'
 import features from '@eventstore/db-client/generated/serverfeatures_pb.js'
 import { type IStreamsServer, StreamsService } from '@eventstore/db-client/generated/streams_grpc_pb.js'
-import type { BatchAppendReq, BatchAppendResp, ReadReq, ReadResp } from '@eventstore/db-client/generated/streams_pb.js'
+import type { BatchAppendReq, BatchAppendResp, ReadReq } from '@eventstore/db-client/generated/streams_pb.js'
 import streams from '@eventstore/db-client/generated/streams_pb.js'
-import { Metadata, Server, ServerCredentials, type ServerDuplexStream, type ServerWritableStream, status } from '@grpc/grpc-js'
+import { Metadata, Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js'
 import { Cable } from './wire/cable.ts'
 import { type Proposed, WireLog } from './wire/log.ts'
-import {
-  answerMessage,
-  busyMessage,
-  caughtUpMessage,
-  checkpointMessage,
-  confirmationMessage,
-  eventMessage,
-  nameOf,
-  notFoundMessage,
-  placeOf,
-  predicate,
-  proposedOf,
-  uuid,
-} from './wire/messages.ts'
+import { answerMessage, busyMessage, eventMessage, nameOf, notFoundMessage, placeOf, proposedOf, uuid } from './wire/messages.ts'
+import { type Reading, serveSubscription, tooSlow } from './wire/subscription.ts'
 
-type Reading = ServerWritableStream<ReadReq, ReadResp>
 type Appending = ServerDuplexStream<BatchAppendReq, BatchAppendResp>
-
-const pageEvents = 32
-const liveBuffer = 32
 
 /**
  * A node of EventStoreDB as its client sees it: the gRPC service that the client's package carries, over a log in memory, with switches for
@@ -54,6 +38,8 @@ export class WireServer {
   written = 0
   /** Of the next append: written, but the connection breaks instead of the answer. */
   loseAnswers = 0
+  /** Appends arrive and are neither written nor answered. */
+  mute = false
   /** Answers to the next appends that are none. */
   busy: ('not ready' | 'timeout')[] = []
   /** Between the end of the history and the live subscription. */
@@ -128,6 +114,10 @@ export class WireServer {
     const streamsServer: Partial<IStreamsServer> = {
       read: call => this.#read(call),
       batchAppend: call => this.#batchAppend(call),
+      append: (_, answer) => {
+        this.calls.append++
+        answer({ code: status.UNIMPLEMENTED })
+      },
     }
     const featuresServer: IServerFeaturesServer = {
       getSupportedMethods: (_, answer) => {
@@ -201,84 +191,19 @@ export class WireServer {
     call.end()
   }
 
-  /** History in pages, then what is written, with the reports of 23.10: see its `Enumerators.AllSubscriptionFiltered`. */
   async #subscribe(call: Reading): Promise<void> {
-    const ended = new Promise<void>(resolve =>
-      call
-        .on('close', resolve)
-        .on('cancelled', resolve)
-        .on('error', () => resolve()),
-    )
-    let open = true
     this.#subscriptions.add(call)
-    const write = async (message: ReadResp): Promise<void> => {
-      if (message.hasEvent()) this.written++
-      if (open && !call.write(message)) await Promise.race([new Promise(resolve => call.once('drain', resolve)), ended])
+    const ended = (): boolean => this.#subscriptions.delete(call)
+    call.on('close', ended).on('cancelled', ended).on('error', ended)
+    const wrote = (): void => {
+      this.written++
     }
-    const options = call.request.getOptions()!
-    const filter = options.getFilter()
-    const window = filter?.hasMax() ? filter.getMax() : pageEvents
-    const interval = window * (filter?.getCheckpointintervalmultiplier() ?? Number.POSITIVE_INFINITY)
-    const wanted = predicate(filter)
-    const live: (ReadResp | null)[] = []
-    let wake: () => void = () => {}
-    let stop: () => void = () => {}
-    void ended.then(() => {
-      open = false
-      stop()
-      wake()
-      this.#subscriptions.delete(call)
-    })
+    await serveSubscription(call, this.log, { wrote, goingLive: () => this.goingLive() })
+  }
 
-    const from = placeOf(call.request)
-    let next = from ?? { commit: 0, prepare: 0 }
-    // Exclusive: the event at the place, or the first one behind it, is taken for the one that the reader has.
-    if (from !== null) next = this.log.page(from, 1, Number.POSITIVE_INFINITY, () => true).next
-    await write(confirmationMessage(randomUUID()))
-    let counter = 0
-    while (open) {
-      const page = this.log.page(next, pageEvents, window, wanted)
-      let place = next
-      for (const event of page.events) {
-        place = { commit: event.position, prepare: event.position }
-        await write(eventMessage(event))
-      }
-      next = page.next
-      counter += page.considered
-      if (page.atEnd) break
-      if (counter >= interval) {
-        counter %= interval
-        await write(checkpointMessage(place))
-      }
-    }
-    if (!open) return
-    this.goingLive()
-    const begins = this.log.last?.position ?? -1
-    stop = this.log.listen(event => {
-      if (event.position <= begins) return
-      const messages = wanted(event) ? [eventMessage(event)] : []
-      if (++counter >= interval) {
-        counter = 0
-        messages.push(checkpointMessage({ commit: event.position, prepare: event.position }))
-      }
-      if (live.length + messages.length > liveBuffer) tooSlow(call)
-      else live.push(...messages)
-      wake()
-    })
-    // What came between is delivered without a report of what does not match.
-    for (const event of this.log.page(next, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, wanted).events) {
-      if (event.position <= begins) await write(eventMessage(event))
-    }
-    await write(caughtUpMessage())
-    while (open) {
-      const message = live.shift()
-      if (message) await write(message)
-      else
-        await new Promise<void>(resolve => {
-          wake = resolve
-          if (live.length > 0 || !open) resolve()
-        })
-    }
+  #expected(name: string, options: InstanceType<typeof streams.BatchAppendReq.Options>): number {
+    if (options.hasAny()) return this.log.stream(name).length - 1
+    return options.hasNoStream() ? -1 : Number(options.getStreamPosition())
   }
 
   #batchAppend(call: Appending): void {
@@ -299,9 +224,9 @@ export class WireServer {
       if (!request.getIsFinal()) return
       const events = proposed.get(id)!
       this.arrived.push(events.map(event => event.id))
-      if (this.#sentOn(call)) return
+      if (this.mute || this.#sentOn(call)) return
       const name = nameOf(options.get(id)!.getStreamIdentifier())
-      const expected = options.get(id)!.hasNoStream() ? -1 : Number(options.get(id)!.getStreamPosition())
+      const expected = this.#expected(name, options.get(id)!)
       const busy = this.busy.shift()
       if (busy !== undefined) {
         call.write(busyMessage(request, name, busy === 'timeout'))
@@ -315,9 +240,4 @@ export class WireServer {
     })
     call.on('end', () => call.end())
   }
-}
-
-function tooSlow(call: Reading): void {
-  const details = 'Operation timed out: Consumer too slow to handle event while live. Client resubscription required.'
-  call.emit('error', { code: status.ABORTED, details })
 }

@@ -66,7 +66,7 @@ export class EventStoreDb implements EventStore {
     this.#patience = options.patience ?? patience
     // What a replaced client still reads goes on or fails by itself: each read has its own patience, each subscription its watch.
     this.#readers = new Connection(options.url, async () => {})
-    this.#appending = acquireAppender(options.url)
+    this.#appending = acquireAppender(options.url, this.#patience.settle)
   }
 
   append(stream: string, events: readonly StoredEvent[], expected: number): Promise<Appended> {
@@ -165,7 +165,9 @@ export class EventStoreDb implements EventStore {
       let client: EventStoreDBClient | undefined
       try {
         client = await this.#readers.client(Math.min(this.#patience.attempt, deadline - performance.now()))
-        return await read(client)
+        const answer = await read(client)
+        this.#readers.heard(client)
+        return answer
       } catch (error) {
         if (!isTransient(error)) throw error
         if (client !== undefined) this.#readers.failed(client, error)

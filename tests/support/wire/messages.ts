@@ -1,4 +1,4 @@
-import { Code } from '@eventstore/db-client/generated/code_pb.js'
+import code from '@eventstore/db-client/generated/code_pb.js'
 import shared from '@eventstore/db-client/generated/shared_pb.js'
 import status from '@eventstore/db-client/generated/status_pb.js'
 import type { BatchAppendReq, BatchAppendResp, ReadReq, ReadResp } from '@eventstore/db-client/generated/streams_pb.js'
@@ -81,7 +81,7 @@ function packed(message: { serializeBinary(): Uint8Array }, type: string): Insta
 }
 
 const failure = (details: InstanceType<typeof any.Any>, message: string): InstanceType<typeof status.Status> =>
-  new status.Status().setCode(Code.UNKNOWN).setMessage(message).setDetails(details)
+  new status.Status().setCode(code.Code.UNKNOWN).setMessage(message).setDetails(details)
 
 /** The answer to one append. */
 export function answerMessage(request: BatchAppendReq, name: string, expected: number, outcome: Outcome): BatchAppendResp {

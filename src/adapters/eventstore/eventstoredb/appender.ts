@@ -10,6 +10,9 @@ import { EventStoreUnavailable, isAnswer, isTransient } from './errors.ts'
 const inFlight = 15
 const queueLimit = 20_000
 
+/** An append that the client has, and its slot. */
+type Sent = { readonly client: EventStoreDBClient; readonly answer: Promise<AppendResult>; readonly release: () => void }
+
 /**
  * Appends, repeated with the same ids at the same revision while their outcome is unknown. The client keeps what it waits for in a map that
  * all clients of the process share: an error of one rejects the appends of all, and an answer that comes after that ends the process. So one
@@ -17,17 +20,13 @@ const queueLimit = 20_000
  */
 export class Appender {
   readonly #connection: Connection
-  readonly #sent = new Set<Promise<unknown>>()
+  readonly #sent = new Set<Sent>()
   readonly #queue: (() => void)[] = []
   #free = inFlight
 
-  constructor(url: string) {
-    this.#connection = new Connection(url, async client => {
-      await client.dispose()
-      // Those that had not yet reached the call that was just cancelled: they may open another one.
-      await Promise.allSettled(this.#sent)
-      await client.dispose()
-    })
+  /** @param settle milliseconds for the end of what a replaced client has under way */
+  constructor(url: string, settle: number) {
+    this.#connection = new Connection(url, client => this.#settle(client, settle))
   }
 
   /** @throws the client's errors, EventStoreUnavailable after `total` milliseconds without an answer */
@@ -67,30 +66,57 @@ export class Appender {
     attempt: number,
     send: (client: EventStoreDBClient, milliseconds: number) => Promise<AppendResult>,
   ): Promise<AppendResult> {
-    let free = true
+    let client: EventStoreDBClient
+    let left: number
     try {
-      const client = await this.#connection.client(until - performance.now())
-      const left = until - performance.now()
+      client = await this.#connection.client(until - performance.now())
+      left = until - performance.now()
       if (left <= 0) throw new EventStoreUnavailable('EventStoreDB did not answer in time')
-      const sent = send(client, left)
-      this.#sent.add(sent)
-      // The slot is free again when the client is done with it, which may be after our patience.
-      free = false
-      const done = (): void => {
-        this.#sent.delete(sent)
-        this.#release()
-      }
-      sent.then(done, done)
-      try {
-        return await within(left, sent)
-      } catch (error) {
-        // A server that answers "busy" is there, and a new client would ask the same one; if it says so twice, perhaps another leads.
-        if (!isAnswer(error) || attempt > 1) this.#connection.failed(client, error)
-        throw error
-      }
-    } finally {
-      if (free) this.#release()
+    } catch (error) {
+      this.#release()
+      throw error
     }
+    const answer = send(client, left)
+    const sent: Sent = {
+      client,
+      answer,
+      release: () => {
+        if (this.#sent.delete(sent)) this.#release()
+      },
+    }
+    this.#sent.add(sent)
+    // A server that answers "busy" is there, and a new client would ask the same one; if it says so twice, perhaps another leads.
+    const failed = (error: unknown): void => {
+      if (!isAnswer(error) || attempt > 1) this.#connection.failed(client, error)
+    }
+    // First of all, so that whoever gets the slot does not get the failed client with it.
+    answer.then(
+      () => {
+        this.#connection.heard(client)
+        sent.release()
+      },
+      error => {
+        failed(error)
+        sent.release()
+      },
+    )
+    return within(left, answer).catch(error => {
+      failed(error)
+      throw error
+    })
+  }
+
+  /** Waits until nothing is left of a replaced client: not its call, and nothing that had not reached that yet and may open another. */
+  async #settle(client: EventStoreDBClient, milliseconds: number): Promise<void> {
+    const left = (): Sent[] => [...this.#sent].filter(sent => sent.client === client)
+    const settled = async (): Promise<void> => {
+      await client.dispose()
+      await Promise.allSettled(left().map(({ answer }) => answer))
+      await client.dispose()
+    }
+    // A call that the server has ended without an error never says so: what waits for it waits for ever, and nothing can come from there.
+    await within(milliseconds, settled()).catch(() => {})
+    for (const { release } of left()) release()
   }
 
   async #slot(deadline: number): Promise<void> {
@@ -125,9 +151,9 @@ let shared: { readonly url: string; readonly appender: Appender; users: number }
  * The appender of this process.
  * @throws Error where the process has one for another server: their appends would answer each other
  */
-export function acquireAppender(url: string): { appender: Appender; release: () => Promise<void> } {
+export function acquireAppender(url: string, settle: number): { appender: Appender; release: () => Promise<void> } {
   if (shared !== null && shared.url !== url) throw new Error('a process appends to one EventStoreDB')
-  shared ??= { url, appender: new Appender(url), users: 0 }
+  shared ??= { url, appender: new Appender(url, settle), users: 0 }
   const mine = shared
   mine.users++
   return {

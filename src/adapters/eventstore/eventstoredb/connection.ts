@@ -9,9 +9,11 @@ export type Patience = {
   readonly total: number
   /** Between two looks at whether a silent subscription is behind. */
   readonly look: number
+  /** For the end of what a replaced client has under way. Longer than its keepalive takes to give a frozen server up (20 s). */
+  readonly settle: number
 }
 
-export const patience: Patience = { attempt: 4_000, total: 12_000, look: 500 }
+export const patience: Patience = { attempt: 4_000, total: 12_000, look: 500, settle: 30_000 }
 
 /** A promise's answer, or a transient error after so many milliseconds. */
 export async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> {
@@ -54,14 +56,18 @@ export async function readHead(client: EventStoreDBClient, milliseconds: number)
   return last?.event?.position ?? null
 }
 
+/** A connection that was silent for so long is asked again before it is used, milliseconds. */
+const stale = 5_000
+
 /**
- * One client that has answered from the leader, replaced when it fails. A client is not trusted to mend itself: one whose discovery failed
- * while it appended refuses every later append, one that lost its streams while it discovers can end the process by an unhandled rejection.
+ * One client that has answered from the leader just now, replaced when it fails. A client is not trusted to mend itself: one whose discovery
+ * failed while it appended refuses every later append, one that lost its calls while it discovers can end the process by an unhandled rejection.
  */
 export class Connection {
   readonly #url: string
   readonly #settle: (client: EventStoreDBClient) => Promise<void>
   #client: EventStoreDBClient | null = null
+  #heard = 0
   #connecting: Promise<EventStoreDBClient> | null = null
   #settling: Promise<void> = Promise.resolve()
 
@@ -74,44 +80,47 @@ export class Connection {
 
   /** The client of now, or a new one as soon as it has answered, within so many milliseconds. */
   async client(milliseconds: number): Promise<EventStoreDBClient> {
-    if (this.#client !== null) return this.#client
-    this.#connecting ??= this.#connect(milliseconds).finally(() => {
+    if (this.#client !== null && performance.now() - this.#heard < stale) return this.#client
+    this.#connecting ??= this.#prove(milliseconds).finally(() => {
       this.#connecting = null
     })
     return within(milliseconds, this.#connecting)
   }
 
+  /** This client had an answer. */
+  heard(client: EventStoreDBClient): void {
+    if (this.#client === client) this.#heard = performance.now()
+  }
+
   /** Something failed on this client: the next call gets another one, except where it was only sent on to the leader. */
   failed(client: EventStoreDBClient, error: unknown): void {
-    if (this.#client === client && isTransient(error) && !isNotLeader(error)) this.#replace()
+    if (this.#client === client && isTransient(error) && !isNotLeader(error)) this.#replace(client)
   }
 
   async close(): Promise<void> {
     await this.#connecting?.catch(() => {})
-    const client = this.#client
-    this.#replace()
+    if (this.#client !== null) this.#replace(this.#client)
     await this.#settling
-    await client?.dispose()
   }
 
-  #replace(): void {
-    const client = this.#client
+  #replace(client: EventStoreDBClient): void {
     this.#client = null
-    if (client !== null) this.#settling = this.#settle(client)
+    this.#settling = this.#settle(client)
   }
 
-  async #connect(milliseconds: number): Promise<EventStoreDBClient> {
+  async #prove(milliseconds: number): Promise<EventStoreDBClient> {
     await this.#settling
-    const client = EventStoreDBClient.connectionString(this.#url)
+    const client = this.#client ?? EventStoreDBClient.connectionString(this.#url)
+    this.#client = client
     try {
       await readHead(client, milliseconds).catch(error => {
         if (!isNotLeader(error)) throw error
         return readHead(client, milliseconds)
       })
-      this.#client = client
+      this.heard(client)
       return client
     } catch (error) {
-      await client.dispose()
+      if (this.#client === client) this.#replace(client)
       throw error
     }
   }
