@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => app.stop())
 
 /** Waits for what the live stream is about to tell; the stream goes to a file, so that answers and messages do not mix. */
-const until = (text: string): string => `until grep -q '${text}' $tour/live; do sleep 0.05; done`
+const until = (text: string): string => `until grep -qs '${text}' $tour/live; do sleep 0.05; done`
 
 it('the tour of the README works when pasted', async () => {
   const { port } = await app.listen()
