@@ -12,6 +12,7 @@ import {
   nameFindings,
   purityFindings,
   type Sources,
+  settingFindings,
   strayFindings,
   unfrozenFindings,
 } from './support/architecture.ts'
@@ -241,6 +242,16 @@ describe('the house', () => {
       mountFindings(made({ ...files, 'src/api/features.ts': `${imported}export const featureRoutes = [${list}]` }))
     expect(only('likesRoutes, savesRoutes()')).toEqual([])
     expect(only('likesRoutes')).toEqual([expect.stringContaining('src/api/saves.ts')])
+  })
+
+  it('tells every setting in the README', () => {
+    expect(settingFindings(sources)).toEqual([])
+    const config = 'const Environment = v.object({\n  /** Where. */\n  PORT: v.optional(text),\n  HOST: text,\n})\n'
+    const readme = '## Settings\n\n| `PORT`, `HOME` | `3000` | where |\n\n## Operating\n'
+    expect(settingFindings(made({ 'src/config.ts': config, 'README.md': readme }))).toEqual([
+      'README.md: Settings lacks HOST, which src/config.ts reads',
+      'README.md: Settings tells HOME, which src/config.ts does not read',
+    ])
   })
 
   it(`has no file of more than ${mostLines} lines`, () => {

@@ -202,6 +202,24 @@ export function unfrozenFindings(sources: Sources): string[] {
   )
 }
 
+/** Variables that the configuration reads and the README does not tell, and the other way round. */
+export function settingFindings(sources: Sources): string[] {
+  const section = (path: string, form: RegExp): string => form.exec(sources.get(path) ?? '')?.[1] ?? ''
+  const read = [...section('src/config.ts', /^const Environment = v\.object\(\{$([\s\S]*?)^\}\)$/m).matchAll(/^ {2}([A-Z_]+):/gm)]
+  const told = [...section('README.md', /^## Settings$([\s\S]*?)^## /m).matchAll(/^\|([^|]*)\|/gm)].flatMap(([, cell]) => [
+    ...cell!.matchAll(/`([A-Z_]+)`/g),
+  ])
+  const names = (found: readonly RegExpExecArray[]): string[] => found.map(([, name]) => name!)
+  return [
+    ...names(read)
+      .filter(name => !names(told).includes(name))
+      .map(name => `README.md: Settings lacks ${name}, which src/config.ts reads`),
+    ...names(told)
+      .filter(name => !names(read).includes(name))
+      .map(name => `README.md: Settings tells ${name}, which src/config.ts does not read`),
+  ]
+}
+
 export const mostLines = 400
 
 export function lengthFindings(sources: Sources): string[] {
