@@ -16,17 +16,19 @@ type T = Tables<keyof typeof tables>
 
 /** How much stands ready for a viewer. */
 export type Trimming = {
-  /** How many posts a trimming leaves. */
+  /** How many posts are left when a new follow has brought its older ones. */
   readonly kept: number
-  /** Whether a post trims the feeds that it comes to. */
-  trims(postId: PostId): boolean
+  /** Which posts are marks in the feeds that they come to, by their ids (random, or made by a MAC): the log alone says which. */
+  isMark(postId: PostId): boolean
+  /** What is older than so many marks goes. */
+  readonly marks: number
 }
 
 /**
- * To look at every feed after every post would cost more than the fan-out itself, so one post in 128 trims, told by its id (random, or made by a MAC): the
- * log alone says which. In between a feed grows by 128 entries on average.
+ * To count every feed after every post would cost more than the fan-out itself. So one post in 64 is a mark, and a feed reaches back to its eighth last
+ * one: some 500 posts, and no feed is read to know that.
  */
-const trimming: Trimming = { kept: 500, trims: postId => Number.parseInt(postId.slice(0, 2), 16) % 128 === 0 }
+const trimming: Trimming = { kept: 500, isMark: postId => Number.parseInt(postId.slice(0, 2), 16) % 64 === 0, marks: 8 }
 
 /** Runs of events in which order does not matter to the rows. */
 const kinds = {
@@ -40,10 +42,10 @@ const kinds = {
 } as const satisfies Record<E['type'], string>
 
 /**
- * Home feeds, fanned out as posts are written. The rows are those that one event after the other would give, whatever the batches:
- * - within a run nothing but growth, or nothing but loss, happens, and only growth trims;
- * - a trimming keeps the newest of what had come by then, and the newest of a growing set are found from the newest of its parts: of several trimmings
- *   of one feed within a run only the last one shows, in the entries and in the floor.
+ * Home feeds, fanned out as posts are written. The rows are those that one event after the other would give, whatever the batches: within a run nothing
+ * but growth, or nothing but loss, happens. Loss never moves a floor. In growth the marks of a viewer are those that came, in their order; and the floor
+ * is the highest that any of its events asks for: marks ask by themselves, a follow asks for the place of the 500th post of then, and that is the same
+ * whether what lies beneath an earlier floor is gone yet or not.
  */
 export const feedModelOf = (by: Trimming) =>
   readModel<E>()({
@@ -71,14 +73,15 @@ export const feedModelOf = (by: Trimming) =>
 
 export const feedModel = feedModelOf(trimming)
 
-async function grow(run: readonly Recorded<Grow>[], { kept, trims }: Trimming, tx: Db, t: T): Promise<void> {
+async function grow(run: readonly Recorded<Grow>[], by: Trimming, tx: Db, t: T): Promise<void> {
   const published = run.flatMap(({ type, data, position }) => (type === 'PostPublished' ? [{ ...data, position }] : []))
   const followed = run.flatMap(({ type, data, position }) => (type === 'Followed' ? [{ ...data, position }] : []))
+  const marks = published.filter(({ postId }) => by.isMark(postId))
   if (published.length > 0) await publish(published, tx, t)
-  if (followed.length > 0) await follow(followed, kept, tx, t)
+  if (followed.length > 0) await follow(followed, by.kept, tx, t)
   if (published.length > 0) await fanOut(published, tx, t)
-  const trimming = published.filter(({ postId }) => trims(postId))
-  if (trimming.length + followed.length > 0) await trim(trimming, followed, kept, tx, t)
+  if (marks.length > 0) await trimByMarks(marks, by.marks, tx, t)
+  if (followed.length > 0) await trimByCount(followed, by.kept, tx, t)
 }
 
 type Published = { postId: string; authorId: string; position: number }
@@ -125,25 +128,34 @@ async function fanOut(published: readonly Published[], tx: Db, t: T): Promise<vo
     where p.position = any(${published.map(({ position }) => position)}::bigint[]) and p.fanned_out`)
 }
 
-/** Leaves each feed that one of these posts came to, and each that follows someone new, the newest of what had come by the last of them. */
-async function trim(trimming: readonly Published[], followed: readonly Follow[], kept: number, tx: Db, t: T): Promise<void> {
+async function trimByMarks(published: readonly Published[], marks: number, tx: Db, t: T): Promise<void> {
   await tx.run(sql`
-    with due as (
-      select viewer, max(position) as position from (
-        select e.viewer, p.position from ${t.posts} p join ${t.edges} e on e.author = p.author and e.position <= p.position
-        where p.position = any(${trimming.map(({ position }) => position)}::bigint[]) and p.fanned_out
-        union all
-        select "followerId", position from ${rows('s', followColumns, followed)}) as each
-      group by viewer),
-    floor as materialized (
-      select due.viewer, oldest.position from due cross join lateral (
-        select e.position from ${t.entries} e where e.viewer = due.viewer and e.position <= due.position
-        order by e.position desc offset ${sql.lit(kept - 1)} limit 1) oldest),
-    gone as (
-      delete from ${t.entries} e using floor where e.viewer = floor.viewer and e.position < floor.position
-      returning floor.viewer, floor.position)
-    insert into ${t.floors} (viewer, position) select distinct viewer, position from gone
-    on conflict (viewer) do update set position = excluded.position`)
+    with come as (
+      select e.viewer, array_agg(p.position order by p.position) as marks
+      from ${t.posts} p join ${t.edges} e on e.author = p.author and e.position <= p.position
+      where p.position = any(${published.map(({ position }) => position)}::bigint[]) and p.fanned_out group by e.viewer),
+    every as (select come.viewer, coalesce(f.marks, '{}') || come.marks as marks from come left join ${t.floors} f on f.viewer = come.viewer),
+    last as (select viewer, marks[greatest(1, cardinality(marks) - ${sql.lit(marks - 1)}):] as marks from every),
+    moved as (
+      insert into ${t.floors} as f (viewer, position, marks)
+      select viewer, case when cardinality(marks) = ${sql.lit(marks)} then marks[1] end, marks from last
+      on conflict (viewer) do update set position = greatest(f.position, excluded.position), marks = excluded.marks
+      returning viewer, position)
+    delete from ${t.entries} e using moved where e.viewer = moved.viewer and e.position < moved.position`)
+}
+
+/** Leaves who follows someone new the newest of what had come by then. */
+async function trimByCount(followed: readonly Follow[], kept: number, tx: Db, t: T): Promise<void> {
+  await tx.run(sql`
+    with last as (select "followerId" as viewer, max(position) as position from ${rows('s', followColumns, followed)} group by "followerId"),
+    moved as (
+      insert into ${t.floors} as f (viewer, position, marks)
+      select last.viewer, oldest.position, '{}' from last cross join lateral (
+        select e.position from ${t.entries} e where e.viewer = last.viewer and e.position <= last.position
+        order by e.position desc offset ${sql.lit(kept - 1)} limit 1) oldest
+      on conflict (viewer) do update set position = greatest(f.position, excluded.position)
+      returning viewer, position)
+    delete from ${t.entries} e using moved where e.viewer = moved.viewer and e.position < moved.position`)
 }
 
 /** Loss does not lower a floor: what comes up from beneath it is looked up by author. */

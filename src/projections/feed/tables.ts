@@ -23,8 +23,8 @@ export const tables = {
   /** Whose fan-out was ever stopped, and whether it is now. */
   authors: { columns: 'author uuid primary key, stopped boolean not null' },
   entries: { columns: 'viewer uuid not null, position bigint not null, primary key (viewer, position)' },
-  /** The oldest post that the last trimming left. */
-  floors: { columns: 'viewer uuid primary key, position bigint not null' },
+  /** From where on all that is fanned out stands ready (null: from the beginning), and the newest marks that came. */
+  floors: { columns: 'viewer uuid primary key, position bigint, marks bigint[] not null' },
   /** A follow or post that was under way when its account was erased must not come to be. */
   erased: { columns: 'account uuid primary key' },
 } as const satisfies Record<string, Table>
