@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
+import { expect, it } from 'vitest'
 import { openEventStoreDb } from '../../src/adapters/eventstore/eventstoredb.ts'
+import { noStream } from '../../src/kernel/ports/event-store.ts'
 import type { Log } from '../../src/kernel/ports/log.ts'
 import { WireServer } from '../support/wire-server.ts'
-import { eventStoreContract } from './event-store.ts'
+import { eventStoreContract, storedEvent } from './event-store.ts'
 
 const log: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
@@ -20,9 +22,40 @@ for (const namespace of ['', 'wire_']) {
   })
 }
 
-const { EVENTSTORE_URL: url } = process.env
-if (url)
+/** A namespace that nobody else has, for a server that others use too. */
+const ownNamespace = (): string => `test${randomBytes(6).toString('hex')}_`
+
+/** Not a server of the test's own: the one that an operator wants proven. */
+const { EVENTSTORE_URL: given } = process.env
+if (given)
   eventStoreContract('EventStoreDB', async () => {
-    const store = await openEventStoreDb({ url, namespace: `test${randomBytes(6).toString('hex')}_`, log })
+    const store = await openEventStoreDb({ url: given, namespace: ownNamespace(), log })
     return { store, close: () => store.close() }
   })
+
+it(`shares one log between namespaces without mixing them (${given ? 'EventStoreDB' : 'the wire only'})`, async () => {
+  const server = given ? null : await WireServer.start()
+  const url = given ?? server!.url
+  const [one, other] = [
+    await openEventStoreDb({ url, namespace: ownNamespace(), log }),
+    await openEventStoreDb({ url, namespace: ownNamespace(), log }),
+  ]
+  try {
+    const after = await one.head()
+    await one.append('test-1', [storedEvent('Here')], noStream)
+    const { position } = await other.append('test-1', [storedEvent('There')], noStream)
+    await one.append('test-2', [storedEvent('Here')], noStream)
+    expect((await other.read('test-1')).map(({ type, stream }) => [type, stream])).toEqual([['There', 'test-1']])
+    const reading = new AbortController()
+    const seen: string[] = []
+    for await (const { events, passed, caughtUp } of other.subscribe({ after, signal: reading.signal })) {
+      seen.push(...events.map(({ type, stream }) => `${type} ${stream}`))
+      if (caughtUp && passed > position) break
+    }
+    expect(seen).toEqual(['There test-1'])
+  } finally {
+    await one.close()
+    await other.close()
+    await server?.close()
+  }
+})

@@ -19,7 +19,7 @@ import {
 import type { Log } from '../../kernel/ports/log.ts'
 import { acquireAppender } from './eventstoredb/appender.ts'
 import { Connection, collect, type Patience, patience, readHead } from './eventstoredb/connection.ts'
-import { EventStoreUnavailable, isTooSlow, isTransient } from './eventstoredb/errors.ts'
+import { EventStoreUnavailable, isOrdinary, isTransient } from './eventstoredb/errors.ts'
 import { maxEventBytes, toLogged, toNumber, toProposed } from './eventstoredb/records.ts'
 import { follow } from './eventstoredb/subscription.ts'
 
@@ -49,7 +49,8 @@ export async function openEventStoreDb(options: EventStoreDbOptions): Promise<Ev
   }
 }
 
-/** The event log in EventStoreDB through its client. What it must live with there: docs/decisions and the tests named after each fact. */
+/** The event log in EventStoreDB through its client. What it must live with there is named, fact by fact, in
+ * tests/contracts/eventstoredb-facts.test.ts. */
 export class EventStoreDb implements EventStore {
   readonly maxEventBytes = maxEventBytes
   readonly #namespace: string
@@ -116,7 +117,7 @@ export class EventStoreDb implements EventStore {
       } catch (error) {
         if (signal.aborted) return
         if (!isTransient(error)) throw error
-        if (isTooSlow(error)) this.#log.debug({ passed }, 'the log’s server let a slow reader go; it reads on')
+        if (isOrdinary(error)) this.#log.debug({ passed, reason: String(error) }, 'a reader of the log subscribes anew')
         else {
           this.#log.warn({ passed, error: String(error) }, 'a reader lost the log; it reads on as soon as it can')
           if (client !== undefined) this.#readers.failed(client, error)

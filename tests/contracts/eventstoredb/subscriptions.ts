@@ -106,13 +106,23 @@ export const subscriptionProofs: Proofs = {
     fill(server, ['Before'])
     server.log.epoch()
     const [wanted] = fill(server, ['Wanted', 'After'])
-    const catching = new Reader(store, { types: ['Never'] })
-    await catching.until(() => catching.caughtUp)
-    // Reported while catching up: behind the last record looked at, before the one that begins behind the epoch.
-    const between = catching.slices.map(({ passed }) => passed).findLast(passed => passed < wanted!)
-    expect(server.log.events.map(({ position }) => position)).not.toContain(between)
-    expect(await rawTypes(server.url, between!, 1)).toEqual(['After'])
-    const reader = new Reader(store, { after: between!, types: ['Wanted', 'After'] })
+    // What the server reports while one that wants neither catches up: the end of the last record looked at.
+    const checkpoints: { commit: bigint; prepare: bigint }[] = []
+    const catching = rawClient(server.url).subscribeToAll({
+      filter: eventTypeFilter({
+        regex: '^Never$',
+        maxSearchWindow: 1,
+        checkpointReached: (_, place) => void checkpoints.push(place),
+      }),
+    })
+    catching.on('error', () => {})
+    await new Promise<void>(resolve => catching.on('caughtUp', resolve).resume())
+    await catching.unsubscribe()
+    const between = server.log.events.find(({ type }) => type === 'Before')!.end
+    expect(between).toBeLessThan(wanted!)
+    expect(checkpoints).toContainEqual({ commit: BigInt(between), prepare: 0n })
+    expect(await rawTypes(server.url, between, 1)).toEqual(['After'])
+    const reader = new Reader(store, { after: between, types: ['Wanted', 'After'] })
     await reader.until(() => reader.caughtUp)
     expect(reader.events.map(({ type }) => type)).toEqual(['Wanted', 'After'])
   },

@@ -6,6 +6,9 @@ export class EventStoreUnavailable extends Error {
   override readonly name = 'EventStoreUnavailable'
 }
 
+/** A subscription that told nothing although the log goes on, from a server that answers otherwise. */
+export class FellSilent extends EventStoreUnavailable {}
+
 /** gRPC: cancelled, unknown, deadline exceeded, resource exhausted, aborted, internal (a stream reset), unavailable. */
 const transientCodes = new Set([1, 2, 4, 8, 10, 13, 14])
 const transientTypes = new Set<unknown>([
@@ -39,8 +42,12 @@ export function isTransient(error: unknown): boolean {
 export const isNotLeader = (error: unknown): boolean =>
   error instanceof Error && (error as Described).type === ErrorType.NOT_LEADER
 
-/** "Consumer too slow … resubscription required": ordinary, the server's live buffer holds 32 events. */
-export const isTooSlow = (error: unknown): boolean => error instanceof Error && (error as Described).code === 10
+/**
+ * The reader subscribes anew, over the same connection, and nobody needs to hear of it: "Consumer too slow … resubscription required" (ordinary,
+ * the server's live buffer holds 32 events), or events that do not match were written while the subscription went live.
+ */
+export const isOrdinary = (error: unknown): boolean =>
+  error instanceof FellSilent || (error instanceof Error && (error as Described).code === 10)
 
 /** The server answered, to this one request, that it could not: the connection is sound. */
 export const isAnswer = (error: unknown): boolean => {

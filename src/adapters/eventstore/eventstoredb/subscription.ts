@@ -1,4 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises'
+import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises'
 import {
   type AllStreamResolvedEvent,
   type AllStreamSubscription,
@@ -13,7 +13,7 @@ import {
 import type { LoggedEvent } from '../../../kernel/events.ts'
 import type { Slice } from '../../../kernel/ports/event-store.ts'
 import { collect, type Patience, readHead } from './connection.ts'
-import { EventStoreUnavailable } from './errors.ts'
+import { EventStoreUnavailable, FellSilent } from './errors.ts'
 import { toLogged, toNumber, toPosition } from './records.ts'
 
 export type Following = {
@@ -94,7 +94,11 @@ export async function* follow({ client, namespace, after, types, signal, patienc
         passed = Math.max(passed, head)
         live = true
       } else if (item.event !== undefined) take(item.event)
-      if (subscription.readableLength > 0 && events.length < sliceEvents) continue
+      // What has arrived belongs to one slice; messages reach the stream one by one, a turn lets those in that are there.
+      if (events.length < sliceEvents) {
+        if (subscription.readableLength === 0) await turn()
+        if (subscription.readableLength > 0) continue
+      }
       const caughtUp = live && subscription.readableLength === 0
       if (events.length > 0 || passed > told.passed || caughtUp !== told.caughtUp) {
         told = { passed, caughtUp }
@@ -203,7 +207,7 @@ class Watch {
       const behind = head !== null && toNumber(head.commit) > this.#passed
       silent = behind && this.#waiting && this.#messages === heard ? silent + 1 : 0
       // Looking through the log from disk may take its time; live, an event is told in milliseconds.
-      if (silent > (this.#live ? 1 : 20)) throw new EventStoreUnavailable('a subscription fell silent')
+      if (silent > (this.#live ? 1 : 20)) throw new FellSilent('a subscription fell silent')
     }
   }
 }
