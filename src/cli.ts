@@ -1,6 +1,10 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { landscape } from './adapters/media/landscape.ts'
 import { connectionOf } from './adapters/postgres/embedded.ts'
-import { type Foundation, migrations, openFoundation } from './app.ts'
-import { readConfig } from './config.ts'
+import { type Foundation, migrations, openFoundation, startApp } from './app.ts'
+import { demo, demoPassword, demoSize } from './cli/demo.ts'
+import { type Config, readConfig } from './config.ts'
 import { migrate } from './kernel/migrate.ts'
 import type { ReadModel } from './kernel/projecting/model.ts'
 import { type Progress, rebuild } from './kernel/projecting/rebuild.ts'
@@ -11,7 +15,7 @@ import { StartupError } from './kernel/startup-error.ts'
 import { consumerStatus } from './kernel/status.ts'
 import { liveModel } from './projections/live/project.ts'
 import { readModels } from './projections/models.ts'
-import { keptSecret, openLog, setUp } from './setup.ts'
+import { keptSecret, openLog, type Setup, setUp } from './setup.ts'
 
 const help = `Darkroom's operator's tool. It works on the same environment as the server (DATA_DIR, DATABASE_URL, SECRET, …), which may run or not.
 
@@ -19,24 +23,33 @@ const help = `Darkroom's operator's tool. It works on the same environment as th
   npm run darkroom -- migrate           brings the database up to this release without starting the server
   npm run darkroom -- rebuild NAME…     makes read models anew beside the served ones and swaps them in; --all for every one
   npm run darkroom -- verify [NAME…]    compares read models with what the log gives, row for row: exits 0 where all are equal, else 1
+  npm run darkroom -- demo [POSTS]      fills the network: 200 accounts, 2,000 posts (or POSTS, and a tenth as many accounts), likes, comments
   npm run darkroom -- resume NAME       tries the event again at which a paused read model or reaction stands
 `
 
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
 
-/** Log, keys and read models, of the running server or of one started for this alone. */
-async function open(): Promise<{ foundation: Foundation; close(): Promise<void> }> {
+/** What the environment says, beside the running server or for this alone. */
+async function prepare(): Promise<{ config: Config; setup: Setup }> {
   const config = readConfig({ ...process.env, LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn' })
-  const running = config.databaseUrl ?? (await connectionOf(config.dataDir))
-  const setup =
-    running === null
-      ? await setUp(config)
-      : {
-          log: openLog(config),
-          databaseUrl: running,
-          secret: config.secret ?? (await keptSecret(config.dataDir)),
-          close: async () => {},
-        }
+  const running = config.databaseUrl === null ? await connectionOf(config.dataDir) : null
+  if (running === null) return { config, setup: await setUp(config) }
+  const secret = config.secret ?? (await keptSecret(config.dataDir))
+  const setup = {
+    log: openLog(config),
+    databaseUrl: running,
+    secret,
+    mediaDir: join(config.dataDir, 'media'),
+    close: async () => {},
+  }
+  return { config, setup }
+}
+
+/** Log, keys and read models. */
+async function open(): Promise<{ foundation: Foundation; close(): Promise<void> }> {
+  const { config, setup } = await prepare()
   try {
     const secrets = new Secrets(setup.secret, config.secretPrevious)
     const foundation = await openFoundation({ ...setup, config, secrets, connections: { log: 3, models: 4 } })
@@ -129,8 +142,37 @@ async function resume({ db }: Foundation, name: string): Promise<number> {
   return row === undefined ? 1 : 0
 }
 
+/** Through the commands, beside the running server or alone. */
+async function fillWithDemo(args: readonly string[]): Promise<number> {
+  const posts = args[0] === undefined ? demoSize.posts : Number(args[0])
+  if (args.length > 1 || !Number.isSafeInteger(posts) || posts < 10 || posts > 1_000_000) {
+    print('demo takes one number of posts, from 10 to 1000000.')
+    return 1
+  }
+  const { config, setup } = await prepare()
+  try {
+    const app = await startApp({
+      ...setup,
+      config,
+      version,
+      publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}`,
+    })
+    try {
+      const run = Math.floor(Date.now() / 1_000).toString(36)
+      const size = args[0] === undefined ? demoSize : { posts, accounts: Math.max(5, Math.ceil(posts / 10)) }
+      const { usernames, likes, comments } = await demo(app.commands, size, run, landscape)
+      print(`${likes} likes, ${comments} comments. Sign in as ${usernames[0]} with the password "${demoPassword}".`)
+      return 0
+    } finally {
+      await app.stop()
+    }
+  } finally {
+    await setup.close()
+  }
+}
+
 async function run(command: string | undefined, args: readonly string[]): Promise<number> {
-  const known = ['status', 'migrate', 'rebuild', 'verify', 'resume']
+  const known = ['status', 'migrate', 'rebuild', 'verify', 'resume', 'demo']
   if (command === undefined || !known.includes(command)) {
     print(help)
     return command === undefined || command === 'help' || command === '--help' ? 0 : 1
@@ -139,6 +181,7 @@ async function run(command: string | undefined, args: readonly string[]): Promis
     print(help)
     return 1
   }
+  if (command === 'demo') return fillWithDemo(args)
   const models = command === 'resume' || args.length === 0 || args.includes('--all') ? readModels : named(args)
   const { foundation, close } = await open()
   try {

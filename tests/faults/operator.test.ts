@@ -83,3 +83,17 @@ it('resume sets a paused read model going again', { timeout: 60_000 }, async () 
   expect(await darkroom('resume', 'likes')).toMatchObject({ code: 0 })
   expect((await darkroom('status')).code).toBe(0)
 })
+
+it('fills the network with a demo beside the running server, through the commands', { timeout: 120_000 }, async () => {
+  const { code, output } = await darkroom('demo', '10')
+  expect(code, output).toBe(0)
+  const [, username, password] = /Sign in as (\S+) with the password "(.+)"\./.exec(output) ?? []
+  const signedIn = await app.post('/sessions', { login: username, password })
+  expect(signedIn.status).toBe(201)
+  const headers = { Authorization: `Bearer ${signedIn.body.session.accessToken}` }
+  await expect
+    .poll(async () => (await app.get('/feed?limit=100', { headers })).body.items.length, { timeout: 10_000 })
+    .toBeGreaterThan(0)
+  expect(await darkroom('verify')).toMatchObject({ code: 0 })
+  expect(await darkroom('demo', 'many')).toMatchObject({ code: 1 })
+})
