@@ -1,4 +1,4 @@
-import { createServer, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { getRequestListener, RequestError } from '@hono/node-server'
@@ -43,7 +43,10 @@ export async function listen(options: {
   const sockets = new Set<Socket>()
   const answering = new Set<ServerResponse>()
   let closing = false
-  const server = createServer({ ...timeouts, maxHeaderSize: 16 * 1024 }, (request, response) => {
+  // Whoever offers HTTP/2 (`Upgrade: h2c`, as some clients do with every request) is answered in HTTP/1.1, as the offer allows.
+  const shouldUpgradeCallback = ({ headers }: IncomingMessage): boolean =>
+    server.listenerCount('upgrade') > 0 && headers.upgrade?.toLowerCase() === 'websocket'
+  const server: Server = createServer({ ...timeouts, maxHeaderSize: 16 * 1024, shouldUpgradeCallback }, (request, response) => {
     answering.add(response)
     response.once('close', () => {
       answering.delete(response)

@@ -114,6 +114,13 @@ describe('a listening server', () => {
     expect(await raw(server.port, `${head}Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(20)}`)).toMatch(/^HTTP\/1.1 413 /)
   })
 
+  it.each([true, false])('an offer of HTTP/2 is answered in HTTP/1.1 (with WebSockets: %s)', async sockets => {
+    const { server } = await start()
+    if (sockets) server.server.on('upgrade', (_, socket: Socket) => socket.destroy())
+    const offer = 'Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n'
+    expect(await raw(server.port, `GET /fast HTTP/1.1\r\nHost: x\r\n${offer}`)).toMatch(/^HTTP\/1.1 200 /)
+  })
+
   it('a client that goes away amid its body harms nobody', async () => {
     const { server, origin } = await start()
     const socket = connect(server.port, host)
@@ -172,10 +179,10 @@ describe('closing', () => {
     let upgraded: Socket | undefined
     server.server.on('upgrade', (_, socket: Socket) => {
       upgraded = socket
-      socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: test\r\nConnection: Upgrade\r\n\r\n')
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n')
     })
     const client = connect(server.port, host)
-    client.write('GET /live HTTP/1.1\r\nHost: x\r\nUpgrade: test\r\nConnection: Upgrade\r\n\r\n')
+    client.write('GET /live HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n')
     await once(client, 'data')
     const stream = connect(server.port, host)
     stream.write('GET /stream HTTP/1.1\r\nHost: x\r\n\r\n')
