@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { type Person, type TestApp, testApp } from '../support/app.ts'
 import { listenLive, listenStream, refusedHandshake } from '../support/live.ts'
@@ -221,6 +223,17 @@ it('refuses who shows nothing or something false, and any other path', async () 
   const code = await new Promise(resolve => one.on('close', resolve))
   expect(code).toBe(4429)
   for (const live of open) live.end()
+})
+
+it('a refused handshake keeps no connection, also where the client leaves its side open', async () => {
+  const { port, server } = await app.listen()
+  const opened = once(server, 'connection')
+  const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  client.on('error', () => {})
+  client.write('GET /v1/live HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+  const [socket] = await opened
+  await once(socket, 'close')
+  client.destroy()
 })
 
 it('a ticket opens one socket within its time', async () => {

@@ -86,6 +86,8 @@ function refuse(socket: Duplex, problem: Problem): void {
     ...problem.headers,
   }
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
+  // Nobody reads it any more: a client that leaves its side open must not keep ours.
+  socket.once('finish', () => socket.destroy())
   socket.end(`HTTP/1.1 ${problem.status} ${problem.title}\r\n${lines.join('\r\n')}\r\n\r\n${body}`)
 }
 
