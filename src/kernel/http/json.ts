@@ -1,9 +1,11 @@
 import { invalid, Problem } from '../problem.ts'
 import { cleanText } from './text.ts'
 
-/** A JSON body's greatest size in bytes, and how deep lists and objects may stand in each other. */
+/** A JSON body's greatest size in bytes, how deep lists and objects may stand in each other, and how long a list may be. */
 export const bodyLimit = 1024 * 1024
 const depthLimit = 32
+/** More than any schema takes: schemas look at every entry before they count them, and a full body of bad ones took half a second. */
+const entriesLimit = 1_000
 
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
@@ -85,6 +87,7 @@ function clean(value: unknown, path: string, depth: number): unknown {
   if (typeof value === 'number' && !Number.isFinite(value)) throw invalid(path, 'is too large a number')
   if (typeof value !== 'object' || value === null) return value
   if (depth === depthLimit) throw invalid(path, `stands more than ${depthLimit} deep`)
+  if (Array.isArray(value) && value.length > entriesLimit) throw invalid(path, `must not have more than ${entriesLimit} entries`)
   if (Array.isArray(value)) for (let i = 0; i < value.length; i++) value[i] = clean(value[i], `${path}/${i}`, depth + 1)
   else cleanMembers(value, path, depth + 1)
   return value

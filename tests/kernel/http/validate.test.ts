@@ -136,6 +136,11 @@ describe('a JSON body', () => {
     expect(await errorsOf(`${'['.repeat(500_000)}${']'.repeat(500_000)}`)).toHaveLength(1)
   })
 
+  it('with a list that is longer than any may be is 422 before its entries are looked at', async () => {
+    const errors = await errorsOf(`{"name":"ab","tags":[${Array(300_000).fill('{}').join()}]}`)
+    expect(errors).toEqual([{ path: '/tags', message: 'must not have more than 1000 entries' }])
+  })
+
   it('is told all its errors at once, a hundred at most', async () => {
     expect(await errorsOf('{"name":"a","password":"1","email":"x"}')).toHaveLength(3)
     expect(await errorsOf(`{"name":"ab","tags":[${Array(1000).fill('1').join()}]}`)).toHaveLength(100)
