@@ -5,7 +5,7 @@ import { media, mediaStream } from '../domain/media/media.ts'
 import type { Options } from '../kernel/execute.ts'
 import { type AccountId, type Id, type MediaId, newId, type SessionId } from '../kernel/ids.ts'
 import { iso } from '../kernel/ports/clock.ts'
-import { invalid, Problem, refuse } from '../kernel/problem.ts'
+import { about, invalid, Problem, refuse } from '../kernel/problem.ts'
 import { credentialModels, credentialsOf, emailKeyOf, handleOf } from '../reading/credentials.ts'
 import { ruleModels } from '../reading/rules.ts'
 import type { Commands, SignedInActor } from './context.ts'
@@ -142,9 +142,10 @@ export async function changeAvatar(
   mediaId: MediaId | null,
 ): Promise<{ position: number }> {
   if (mediaId !== null) {
-    await execute(media, mediaStream(mediaId), { type: 'Attach', ownerId: actor.id, use: { kind: 'avatar' } }, actor)
+    const attach = { type: 'Attach', ownerId: actor.id, use: { kind: 'avatar' } } as const
+    await about('/mediaId', execute(media, mediaStream(mediaId), attach, actor))
   }
-  return execute(account, accountStream(actor.id), { type: 'ChangeAvatar', mediaId }, actor)
+  return about('/mediaId', execute(account, accountStream(actor.id), { type: 'ChangeAvatar', mediaId }, actor))
 }
 
 /** From personal to private, or back. Going private holds for everybody once this returns. @throws Problem read_model_behind: a repeat finishes it */

@@ -1,7 +1,7 @@
 import { type Audience, hashtagsOf, type Location, type WhoComments } from '../domain/posts/content.ts'
 import { type AltText, type PostContent, post, postStream } from '../domain/posts/post.ts'
 import type { AccountId, PostId } from '../kernel/ids.ts'
-import { invalid, Problem, refuse } from '../kernel/problem.ts'
+import { about, invalid, Problem, refuse } from '../kernel/problem.ts'
 import { mentionedIn } from '../reading/mentions.ts'
 import { authorFacts, knowable, mustSeePost, ruleModels } from '../reading/rules.ts'
 import type { Commands, SignedInActor } from './context.ts'
@@ -48,13 +48,8 @@ export async function createPost(
     comments: draft.comments,
   }
   for (const mediaId of [...mediaIds].sort()) {
-    try {
-      await attachMedia(commands, actor, mediaId, { kind: 'post', postId: id })
-    } catch (error) {
-      if (!(error instanceof Problem) || error.status !== 422) throw error
-      const path = `/media/${mediaIds.indexOf(mediaId)}/id`
-      throw new Problem(error.code, error.message, { errors: [{ path, message: error.message }] })
-    }
+    const attached = attachMedia(commands, actor, mediaId, { kind: 'post', postId: id })
+    await about(`/media/${mediaIds.indexOf(mediaId)}/id`, attached)
   }
   const command = { type: 'Publish', postId: id, authorId: actor.id, mediaIds, content } as const
   return (await execute(post, postStream(id), command, actor, { request })).position

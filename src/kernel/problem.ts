@@ -85,6 +85,16 @@ export const notFound = (what: string): Problem => new Problem('not_found', `The
 export const invalid = (path: string, message: string): Problem =>
   new Problem('validation_failed', `${path}: ${message}`, { errors: [{ path, message }] })
 
+/** The work's outcome; a 422 of it that names no place tells this one. */
+export async function about<T>(path: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    if (!(error instanceof Problem) || error.status !== 422 || error.errors !== undefined) throw error
+    throw new Problem(error.code, error.message, { errors: [{ path, message: error.message }], cause: error })
+  }
+}
+
 /** 503 with the seconds after which a repeat makes sense. */
 export const unavailable = (detail: string, retryAfter = 1, cause?: unknown): Problem =>
   new Problem('unavailable', detail, { headers: { 'Retry-After': String(retryAfter) }, cause })

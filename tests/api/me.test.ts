@@ -126,7 +126,10 @@ describe('one’s avatar', () => {
     const replaced = await person.put('/me/avatar', { mediaId: second.id })
     expect(replaced.body.avatarUrl).not.toBe(url)
     expect((await app.get(url)).status).toBe(404)
-    expect((await person.put('/me/avatar', { mediaId: first.id })).body.code).toBe('media_not_found')
+    expect((await person.put('/me/avatar', { mediaId: first.id })).body).toMatchObject({
+      code: 'media_not_found',
+      errors: [{ path: '/mediaId' }],
+    })
     expect((await person.put('/me/avatar', { mediaId: null })).body.avatarUrl).toBeNull()
     await reacted()
     expect(await readdir(`${app.mediaDir}/media/${person.id}`)).toEqual([])
@@ -136,7 +139,11 @@ describe('one’s avatar', () => {
     const [person, other] = [await app.signUp(), await app.signUp()]
     const theirs = await other.upload()
     const post = await person.publish()
-    const put = async (mediaId: unknown) => (await person.put('/me/avatar', { mediaId })).body.code
+    const put = async (mediaId: unknown) => {
+      const { body } = await person.put('/me/avatar', { mediaId })
+      expect(body.errors).toMatchObject([{ path: '/mediaId' }])
+      return body.code
+    }
     expect(await put(theirs.id)).toBe('media_not_found')
     expect(await put('ffffffff-ffff-4fff-bfff-ffffffffffff')).toBe('media_not_found')
     expect(await put(post.media[0].id)).toBe('media_in_use')
