@@ -14,7 +14,7 @@ export function parse<S extends v.GenericSchema>(schema: S, value: unknown, at =
   if (misplaced.length > 0) throw validationFailed(misplaced.slice(0, mostErrors))
   const result = v.safeParse(schema, value, { message: wording })
   if (result.success) return result.output
-  const errors = result.issues.slice(0, mostErrors).map(issue => ({ path: at + pointerOf(issue), message: issue.message }))
+  const errors = result.issues.flatMap(issue => errorsOf(issue, at)).slice(0, mostErrors)
   // Two checks of one value may say the same.
   const told = new Map(errors.map(error => [`${error.path} ${error.message}`, error]))
   throw validationFailed([...told.values()])
@@ -44,6 +44,14 @@ function arraysForObjects(schema: v.GenericSchema, value: unknown, path: string)
     )
   }
   return membersOf(schema, 'wrapped').flatMap(([, wrapped]) => arraysForObjects(wrapped, value, path))
+}
+
+/** Where nothing of a union fits, what is wrong within the object that was meant. */
+function errorsOf(issue: v.BaseIssue<unknown>, at: string): InputError[] {
+  const path = at + pointerOf(issue)
+  const inner = issue.type === 'union' && !Array.isArray(issue.input) ? (issue.issues ?? []) : []
+  const within = inner.filter(each => each.path !== undefined).flatMap(each => errorsOf(each, path))
+  return within.length > 0 ? within : [{ path, message: issue.message }]
 }
 
 const pointerOf = (issue: v.BaseIssue<unknown>): string => (issue.path ?? []).map(item => `/${pointerPart(item.key)}`).join('')

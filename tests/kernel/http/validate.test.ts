@@ -126,6 +126,9 @@ describe('a JSON body', () => {
     ['{"name":"a"}', '/name', 'must have at least 2 characters'],
     ['{"name":"ab","email":"nobody"}', '/email', 'must be an email address'],
     ['{"name":"ab","audience":"all"}', '/audience', 'must be "public" or "followers" or an object'],
+    [`{"name":"ab","audience":{"accountIds":["${id}"],"x":1}}`, '/audience/x', 'is not known here'],
+    ['{"name":"ab","audience":{}}', '/audience/accountIds', 'is required'],
+    ['{"name":"ab","audience":{"accountIds":"x"}}', '/audience/accountIds', 'must be a list'],
     ['{"name":"ab","audience":[]}', '/audience', 'must be "public" or "followers" or an object'],
   ])('%s is 422 at %s', async (content, path, message) => {
     expect(await errorsOf(content)).toEqual([{ path, message }])
