@@ -34,7 +34,7 @@ const Notification = model(
   }),
 )
 
-const Seen = model('NotificationsSeen', v.strictObject({ upToId: v.optional(Id) }))
+const Seen = model('NotificationsSeen', v.strictObject({ upToId: v.optional(v.nullable(Id), null) }))
 
 const tag = 'Notifications'
 const known = fresh(...notificationModels)

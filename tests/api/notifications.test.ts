@@ -139,6 +139,8 @@ describe('notifications', () => {
     expect(await unseen(ada)).toBe(0)
     await say(ben, post.id, 'four')
     expect(await unseen(ada, ben)).toBe(1)
+    expect((await ada.put('/notifications/seen', { upToId: null })).status).toBe(204)
+    expect(await unseen(ada)).toBe(0)
   })
 
   it('are paged without gap or double', async () => {
