@@ -18,6 +18,7 @@ import { Problem, refuse } from '../kernel/problem.ts'
 import type { ReadModel } from '../kernel/projecting/model.ts'
 import { sql } from '../kernel/sql.ts'
 import { followeeModels, followees, liveJournal, liveMessage, liveModels, topicState } from '../reading/live.ts'
+import { sessionModels } from '../reading/sessions.ts'
 import type { AppEnv } from './env.ts'
 import { signedIn } from './middleware.ts'
 
@@ -94,7 +95,10 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
       return liveMessage(reading, accountId, row)
     },
     topic: (topic, viewers) => topicState(reading, topic, viewers),
-    open: async ({ sessionId }) => (await sessions.validate(sessionId)) !== null,
+    async open({ sessionId }, position) {
+      await positions.wait(keysOf(sessionModels), position)
+      return (await sessions.validate(sessionId)) !== null
+    },
     clientsPerAccount: connectionsPerAccount,
     heartbeatMs,
   })

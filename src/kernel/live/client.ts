@@ -35,6 +35,8 @@ export class LiveClient {
   readonly who: Who
   readonly interests = new Set<string>()
   readonly topics = new Set<string>()
+  /** The seq behind which it begins: a node whose journal is behind that routes earlier rows yet, which it had elsewhere. */
+  after = 0
   readonly #parts: ClientParts
   readonly #transport: Transport
   readonly #gone: (client: LiveClient) => void
@@ -55,7 +57,7 @@ export class LiveClient {
 
   /** A row of its interests, in the journal's order. */
   take(row: JournalRow): void {
-    if (this.#closed) return
+    if (this.#closed || row.seq <= this.after) return
     if (this.#queue.length >= queueLimit) {
       this.close(closings.tooSlow, 'too slow')
       return

@@ -18,8 +18,8 @@ export type HubParts = {
     topic: string,
     viewers: readonly string[],
   ) => Promise<{ type: string; data: unknown; allowed: ReadonlySet<string> } | null>
-  /** Whether the session is still open: asked at heartbeats. */
-  readonly open: (who: Who) => Promise<boolean>
+  /** Whether the session is still open, as of a position of the log: asked when it connects and at heartbeats. */
+  readonly open: (who: Who, position: number) => Promise<boolean>
   readonly clientsPerAccount: number
   readonly heartbeatMs: number
 }
@@ -100,6 +100,8 @@ export class Hub {
     try {
       let from = await this.#startOf(client, lastEventId)
       for (const interest of await this.#interestsOf(who, this.#tail.position, followees)) client.interests.add(interest)
+      // It may have ended since it was shown, in a row that lies before the first one that is told.
+      if (!(await this.#parts.open(who, this.#tail.position))) client.close(closings.signedOut, 'session ended')
       while (from < this.#tail.seq && !client.closed) {
         const until = this.#tail.seq
         const rows = await journal.ofInterests(from, until, [...client.interests], replayAtOnce)
@@ -114,6 +116,7 @@ export class Hub {
         }
       }
       // Nothing was awaited since the last look at the tail: the next row that is routed continues what was told.
+      client.after = from
       if (!client.closed) for (const interest of client.interests) this.#add(interest, client)
     } catch (error) {
       log.warn({ err: error }, 'a live connection could not be brought up to now')
@@ -184,7 +187,7 @@ export class Hub {
     for (const clients of this.#byAccount.values()) {
       for (const client of clients) {
         client.heartbeat()
-        this.#parts.open(client.who).then(
+        this.#parts.open(client.who, this.#tail.position).then(
           open => {
             if (!open) client.close(closings.signedOut, 'session ended')
           },
