@@ -148,11 +148,14 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
           })
         // A browser that comes back by itself sends the header: it is newer than what the page once asked for.
         const resumeFrom = c.req.header('last-event-id') ?? lastEventId ?? null
-        return c.body(liveStream(hub, who, resumeFrom), 200, {
+        const headers = {
           'Content-Type': 'text/event-stream; charset=utf-8',
           'Cache-Control': 'no-store',
           'X-Accel-Buffering': 'no',
-        })
+        }
+        // Nobody reads what HEAD would open, so nobody would end it.
+        if (c.req.method === 'HEAD') return c.body(null, 200, headers)
+        return c.body(liveStream(hub, who, resumeFrom), 200, headers)
       },
     )
 

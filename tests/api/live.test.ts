@@ -236,6 +236,14 @@ it('a refused handshake keeps no connection, also where the client leaves its si
   client.destroy()
 })
 
+it('HEAD of the stream opens none', async () => {
+  const head = await app.signUp('head')
+  for (let tried = 0; tried < 21; tried++) expect((await head.send('HEAD', '/live/events')).status).toBe(200)
+  const stream = await listenStream(app, '', { Authorization: `Bearer ${head.session.accessToken}` })
+  expect(stream.response.status).toBe(200)
+  await stream.end()
+})
+
 it('a ticket opens one socket within its time', async () => {
   const { status, body, headers } = await bob.post('/live/tickets')
   expect(status).toBe(201)
