@@ -9,6 +9,7 @@ import { topicCounts } from '../projections/live/queries.ts'
 import { relationshipsModel } from '../projections/relationships/project.ts'
 import { followeesOf, postAuthorRow, watcherRows } from '../projections/relationships/queries.ts'
 import type { Reading } from './context.ts'
+import { feedModels } from './feed.ts'
 import { notificationModels, notificationViews } from './notifications.ts'
 import { postModels, postViews } from './posts.ts'
 import { authorFacts, maySeePost, ruleModels } from './rules.ts'
@@ -19,7 +20,11 @@ export const liveJournal = ({ db }: Reading): Journal => new Journal(db, liveMod
 /** What a row of the journal is told from: it is told when these have reached it. */
 export const liveModels = (type: string): readonly ReadModel[] => {
   switch (type) {
+    // Whoever is told of a feed finds it so.
     case 'feed.post':
+      return feedModels
+    case 'feed.removed':
+      return [...ruleModels, ...feedModels]
     case 'post.updated':
       return postModels
     case 'notification':
