@@ -157,13 +157,11 @@ async function act(run: Steps<'act'>, tx: Db, t: T): Promise<void> {
     with said as (
       select * from ${rows('s', actColumns, [...acts.values()])}
       where not exists (select from ${t.gone} g where g.id in (s."postId", s."commentId", s."parentId", s."actorId", s."accountId"))),
-    before as (
-      select a.notification, a.actor, a.active from ${t.acts} a join said on a.notification = said."notificationId" and a.actor = said."actorId"),
     acting as (
-      select said.*, before.actor is null as fresh, said.active::int - coalesce(before.active, false)::int as by
-      from said left join before on before.notification = said."notificationId" and before.actor = said."actorId"
-      where said.told or before.actor is not null),
-    acts as (
+      select said.*, a.actor is null as fresh, said.active::int - coalesce(a.active, false)::int as by
+      from said left join ${t.acts} a on a.notification = said."notificationId" and a.actor = said."actorId"
+      where said.told or a.actor is not null),
+    written as (
       insert into ${t.acts} as a (notification, actor, account, position, active)
       select "notificationId", "actorId", "accountId", position, active from acting
       on conflict (notification, actor) do update set active = excluded.active where a.active <> excluded.active)

@@ -33,7 +33,7 @@ const notification = sql`
   n.count - blocked.count as count,
   array(
     select a.actor from ${acts} a where a.notification = n.id and a.active
-    order by a.position desc, a.actor limit ${sql.lit(actorsNamed)} + blocked.count) as actors
+    order by a.position desc limit ${sql.lit(actorsNamed)} + blocked.count) as actors
   from ${notifications} n cross join lateral (
     select count(*)::int as count from (
       select blocked as id from ${blocks} where blocker = n.account union select blocker from ${blocks} where blocked = n.account) b
