@@ -43,6 +43,8 @@ export async function fill(
     waiting = []
     await db.transaction(async tx => {
       await tx.run(sql`set local synchronous_commit = off`)
+      // Thousands of rows in a statement are worth a plan of their own.
+      await tx.run(sql`set local plan_cache_mode = auto`)
       if (batch.length > 0) await model.projectInto(schema, batch, tx)
       await each(events, position, tx)
     })
