@@ -3,6 +3,7 @@ import type { Server } from 'node:http'
 import type { Hono } from 'hono'
 import type { Logger } from 'pino'
 import { InProcessBus } from './adapters/bus/in-process.ts'
+import { NatsBus } from './adapters/bus/nats.ts'
 import { accessTokens } from './adapters/crypto/access-tokens.ts'
 import { luciaSessions } from './adapters/crypto/lucia.ts'
 import { passwords } from './adapters/crypto/passwords.ts'
@@ -29,8 +30,8 @@ import { documentation } from './kernel/http/documentation.ts'
 import type { HttpEnv } from './kernel/http/env.ts'
 import { guessLimiter } from './kernel/http/guesses.ts'
 import { acceptWebSockets } from './kernel/live/websocket.ts'
-import { metrics, type StatusOf } from './kernel/metrics.ts'
-import { epochs, migrate } from './kernel/migrate.ts'
+import { metrics } from './kernel/metrics.ts'
+import { epochs, migrate, refuseLostLog } from './kernel/migrate.ts'
 import type { Bus } from './kernel/ports/bus.ts'
 import { type Clock, systemClock } from './kernel/ports/clock.ts'
 import type { EventStore } from './kernel/ports/event-store.ts'
@@ -38,11 +39,11 @@ import { modelConsumer, reactionConsumer } from './kernel/projecting/consumers.t
 import { registerConsumers } from './kernel/projecting/leases.ts'
 import { Presence } from './kernel/projecting/presence.ts'
 import { Runner } from './kernel/projecting/runner.ts'
-import { kernelSchema } from './kernel/projecting/schema.ts'
+import { kernelMigrations } from './kernel/projecting/schema.ts'
 import { Secrets } from './kernel/secrets.ts'
-import { type Database, sql } from './kernel/sql.ts'
+import type { Database } from './kernel/sql.ts'
 import { StartupError } from './kernel/startup-error.ts'
-import { consumerStatus } from './kernel/status.ts'
+import { consumerStatus, troublesOf } from './kernel/status.ts'
 import { TimerLoop, timersModel } from './kernel/timers.ts'
 import { liveModel } from './projections/live/project.ts'
 import { readModels } from './projections/models.ts'
@@ -52,11 +53,7 @@ import { startSweeping } from './reactions/media.ts'
 import type { Reading } from './reading/context.ts'
 
 /** State that is migrated, in order; a step once released never changes. */
-export const migrations = [
-  { name: 'kernel', ddl: kernelSchema },
-  { name: 'keys', ddl: keysSchema },
-  { name: 'log', ddl: logSchema },
-]
+export const migrations = [...kernelMigrations, { name: 'keys', ddl: keysSchema }, { name: 'log', ddl: logSchema }]
 
 export type AppOptions = {
   readonly config: Config
@@ -139,7 +136,12 @@ export async function openFoundation(
   }
 }
 
-/** Starts everything but the listening socket. @throws StartupError */
+const openBus = async ({ natsUrl, subjectPrefix }: Config, log: Logger): Promise<Bus> => {
+  const onError = (error: unknown): void => log.error({ err: error }, 'a handler of the bus failed')
+  return natsUrl === null ? new InProcessBus(onError) : NatsBus.connect({ url: natsUrl, prefix: subjectPrefix, log, onError })
+}
+
+/** Starts what the role asks for, everything but the listening socket. @throws StartupError */
 export async function startApp(options: AppOptions): Promise<App> {
   const { config, log, version, publicUrl, databaseUrl, clock = systemClock } = options
   const secrets = new Secrets(options.secret, config.secretPrevious)
@@ -163,10 +165,9 @@ export async function startApp(options: AppOptions): Promise<App> {
     const models = [...readModels, liveModel, timers]
     await migrate(db, migrations, models)
     const { epoch, liveEpoch } = await epochs(db)
-    const head = await store.head()
-    await refuseLostLog(db, head)
+    await refuseLostLog(db, store)
 
-    const bus = options.bus ?? new InProcessBus(error => log.error({ err: error }, 'a handler of the bus failed'))
+    const bus = options.bus ?? (await openBus(config, log))
     ending.push(() => bus.close())
     const positions = new Positions(db, bus)
     ending.push(() => positions.close())
@@ -197,36 +198,39 @@ export async function startApp(options: AppOptions): Promise<App> {
     await destroyErasedKeys(store, keys)
 
     const mail = outbox(db, clock)
-    const consumers = [
-      ...models.map(model => modelConsumer(model, codec, db, bus)),
-      ...reactionsOf({ commands, mail }).map(reaction => reactionConsumer(reaction, codec, db, clock)),
-    ]
-    await registerConsumers(db, consumers, head)
+    const projecting = models.map(model => modelConsumer(model, codec, db, bus))
+    const reacting = reactionsOf({ commands, mail }).map(reaction => reactionConsumer(reaction, codec, db, clock))
+    // All of them, whoever starts first: a reaction begins at what comes after the deployment's first start, not after its own.
+    await registerConsumers(db, [...projecting, ...reacting], await store.head())
     const holder = randomUUID()
     const presence = new Presence(db, holder, models, log)
     await presence.start()
     ending.push(() => presence.stop())
-    const runner = new Runner({ store, db, bus, log, holder, isTransient }, consumers)
-    await runner.start()
-    ending.push(() => runner.stop())
+    const does = (role: Config['role']): boolean => config.role === 'all' || config.role === role
+    const consumers = [...(does('projector') ? projecting : []), ...(does('reactor') ? reacting : [])]
+    if (consumers.length > 0) {
+      const runner = new Runner({ store, db, bus, log, holder, isTransient }, consumers)
+      ending.push(() => runner.stop())
+      await runner.start()
+    }
     const timerLoop = new TimerLoop({ db, clock, log, timers: timerList, model: timers })
-    timerLoop.start()
-    ending.push(() => timerLoop.stop())
-    ending.push(startSweeping(commands, log))
-
-    const {
-      hub,
-      routes: live,
-      authenticate,
-    } = liveParts({ commands, bus, log, liveEpoch, positions, heartbeatMs: options.heartbeatMs ?? 25_000 })
-    await hub.start()
-    ending.push(() => hub.stop())
+    if (does('reactor')) {
+      timerLoop.start()
+      ending.push(() => timerLoop.stop())
+      ending.push(startSweeping(commands, log))
+    }
+    const heartbeatMs = options.heartbeatMs ?? 25_000
+    const live = does('api') ? liveParts({ commands, bus, log, liveEpoch, positions, heartbeatMs }) : null
+    if (live !== null) {
+      ending.push(() => live.hub.stop())
+      await live.hub.start()
+    }
 
     const status = async () => {
       const at = await store.head()
       return { head: at, consumers: await consumerStatus(db, models, at) }
     }
-    const { registry, observe } = metrics({ status, liveClients: () => hub.size })
+    const { registry, observe } = metrics({ status, liveClients: () => live?.hub.size ?? 0 })
     ending.push(async () => registry.clear())
     const app = httpApp({
       log,
@@ -245,7 +249,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       vars.set('viewerId', null)
       await next()
     })
-    for (const routes of [...featureRoutes, live]) app.route('/v1', routes)
+    if (live !== null) for (const routes of [...featureRoutes, live.routes]) app.route('/v1', routes)
     app.route(
       '/',
       operationRoutes({
@@ -257,8 +261,10 @@ export async function startApp(options: AppOptions): Promise<App> {
         troubles: () => troublesOf(status),
       }),
     )
-    app.route('/', outboxRoutes({ db, production: config.production }))
-    app.route('/', documentation(app, { version, publicUrl }))
+    if (live !== null) {
+      app.route('/', outboxRoutes({ db, production: config.production }))
+      app.route('/', documentation(app, { version, publicUrl }))
+    }
 
     return {
       fetch: app.fetch,
@@ -269,38 +275,15 @@ export async function startApp(options: AppOptions): Promise<App> {
       codec,
       timers: timerLoop,
       acceptWebSockets(server) {
-        const end = acceptWebSockets(server, { hub, log, authenticate })
+        if (live === null) return
+        const end = acceptWebSockets(server, { hub: live.hub, log, authenticate: live.authenticate })
         ending.push(async () => end())
       },
-      endLive: () => hub.stop(),
+      endLive: async () => live?.hub.stop(),
       stop,
     }
   } catch (error) {
     await stop()
     throw error
-  }
-}
-
-/** A log that is shorter than what the read models have seen was restored or lost: to go on would mix two histories. */
-async function refuseLostLog(db: Database, head: number): Promise<void> {
-  const [row] = await db.run<{ key: string; checkpoint: number }>(
-    sql`select key, checkpoint from kernel.consumers where checkpoint > ${head} order by checkpoint desc limit 1`,
-  )
-  if (row === undefined) return
-  throw new StartupError(
-    `${row.key} has seen the log up to ${row.checkpoint}, but the log ends at ${head}: it was restored or is another one. Restore the database of this log.`,
-  )
-}
-
-/** Why this process cannot serve as it should. A model that lags is told, for reads that name a newer token have to wait for it. */
-async function troublesOf(status: StatusOf): Promise<string[]> {
-  try {
-    const { consumers } = await status()
-    return consumers.flatMap(({ name, state, lag }) => {
-      if (state === 'paused') return [`${name} is paused at an event that it cannot project`]
-      return lag > 10_000 && state !== 'waiting_for_upgrade' ? [`${name} is ${lag} positions behind the log`] : []
-    })
-  } catch (error) {
-    return [`the database does not answer: ${(error as Error).message}`]
   }
 }

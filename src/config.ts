@@ -23,6 +23,16 @@ const url = (...protocols: string[]) =>
     ),
   )
 
+/** Several servers of one cluster, separated by commas. */
+const urls = (...protocols: string[]) =>
+  v.pipe(
+    text,
+    v.check(
+      value => value.split(',').every(one => URL.canParse(one.trim()) && protocols.includes(new URL(one.trim()).protocol)),
+      `write URLs that begin with ${protocols.join('// or ')}//, separated by commas`,
+    ),
+  )
+
 /** Every variable of the environment that the server reads. */
 const Environment = v.object({
   /** `production` needs SECRET and hides what is for developers. */
@@ -54,7 +64,11 @@ const Environment = v.object({
   SECRET_PREVIOUS: v.optional(v.pipe(text, v.minLength(32, 'write at least 32 characters'))),
   /** A PostgreSQL 16 or later with a UTF-8 database; without it the embedded one is used. */
   DATABASE_URL: v.optional(url('postgres:', 'postgresql:')),
-  /** Stands before every stream's name, so that deployments can share one log. */
+  /** A NATS; without it live messages and positions reach other processes by polling only. */
+  NATS_URL: v.optional(urls('nats:', 'tls:')),
+  /** What this process does of the whole. */
+  ROLE: v.optional(v.picklist(['all', 'api', 'projector', 'reactor'], 'write api, projector, reactor or all'), 'all'),
+  /** Stands before every stream's name and every subject, so that deployments can share one log and one NATS. */
   NAMESPACE: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9]{0,32}$/, 'write up to 32 of a-z and 0-9')), ''),
   /** Origins of browsers' pages that may call the API, separated by commas. */
   CORS_ORIGINS: v.optional(list, ''),
@@ -67,7 +81,7 @@ const Environment = v.object({
 })
 
 /** Parts of the plan that this release does not have yet: naming one is a mistake that must not pass in silence. */
-const notYet = ['EVENTSTORE_URL', 'NATS_URL', 'S3_URL', 'SMTP_URL', 'KEYS_URL'] as const
+const notYet = ['EVENTSTORE_URL', 'S3_URL', 'SMTP_URL', 'KEYS_URL'] as const
 
 export type Config = {
   readonly production: boolean
@@ -82,7 +96,12 @@ export type Config = {
   readonly secretPrevious: string | null
   /** Null: the embedded database. */
   readonly databaseUrl: string | null
+  /** Null: a bus within the process. */
+  readonly natsUrl: string | null
+  readonly role: 'all' | 'api' | 'projector' | 'reactor'
   readonly namespace: string
+  /** Stands before every subject of the bus. */
+  readonly subjectPrefix: string
   readonly corsOrigins: readonly string[]
   readonly trustedProxies: readonly string[]
   readonly opsToken: string | null
@@ -100,8 +119,6 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''))
   for (const name of notYet)
     if (given[name] !== undefined) throw new StartupError(`${name} is set, but this release has no such part yet: unset it.`)
-  if (given.ROLE !== undefined && given.ROLE !== 'all')
-    throw new StartupError(`ROLE is ${given.ROLE}, but this release knows only ROLE=all: unset it.`)
   const parsed = v.safeParse(Environment, given)
   if (!parsed.success) {
     const [issue] = parsed.issues
@@ -115,6 +132,10 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   const secret = env.SECRET ?? (env.SECRET_FILE === undefined ? null : secretFrom(env.SECRET_FILE))
   if (production && secret === null)
     throw new StartupError('SECRET is missing: production needs one of at least 32 characters, as from: openssl rand -base64 32')
+  if (env.ROLE !== 'all' && (env.DATABASE_URL === undefined || env.NATS_URL === undefined)) {
+    const missing = ['DATABASE_URL', 'NATS_URL'].filter(name => given[name] === undefined).join(' and ')
+    throw new StartupError(`ROLE=${env.ROLE} shares its work with other processes: set ${missing} too, or ROLE=all.`)
+  }
   if (production && env.RATE_LIMIT === 'off')
     throw new StartupError('RATE_LIMIT=off is for tests and load: unset it in production.')
   if (!production && !isLoopback(env.HOST) && env.ALLOW_DEV !== '1') {
@@ -133,6 +154,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     secret,
     secretPrevious: env.SECRET_PREVIOUS ?? null,
     databaseUrl: env.DATABASE_URL ?? null,
+    natsUrl: env.NATS_URL ?? null,
+    role: env.ROLE,
+    subjectPrefix: env.NAMESPACE === '' ? '' : `${env.NAMESPACE}.`,
     namespace: env.NAMESPACE === '' ? '' : `${env.NAMESPACE}_`,
     corsOrigins: env.CORS_ORIGINS,
     trustedProxies: env.TRUSTED_PROXIES,

@@ -29,9 +29,9 @@ async function main(): Promise<void> {
       const url = config.publicUrl ?? `http://${shownHost}:${server.port}`
       process.stdout.write(
         [
-          `Darkroom ${version} listens on ${url}`,
-          `The API's documentation: ${url}/docs`,
-          'What to try next: the tour in the README, step by step with curl',
+          `Darkroom ${version} ${config.role === 'all' ? '' : `(${config.role}) `}listens on ${url}`,
+          ...(config.role === 'all' || config.role === 'api' ? [`The API's documentation: ${url}/docs`] : []),
+          ...(config.role === 'all' ? ['What to try next: the tour in the README, step by step with curl'] : []),
           '',
         ].join('\n'),
       )

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { link, mkdir, open, readFile, rm } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, link, mkdir, open, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Logger, pino } from 'pino'
 import { startEmbeddedPostgres } from './adapters/postgres/embedded.ts'
@@ -19,7 +20,8 @@ export type Setup = {
 /** What the environment left open: the data folder, the embedded database, the secret. @throws StartupError */
 export async function setUp(config: Config): Promise<Setup> {
   const log = openLog(config)
-  const unlock = await claimed(config.dataDir)
+  // Processes on one database may share their folder (for pictures, and the secret); two on one embedded cluster may not.
+  const unlock = await claimed(config.dataDir, config.databaseUrl === null)
   try {
     const secret = config.secret ?? (await keptSecret(config.dataDir))
     const mediaDir = join(config.dataDir, 'media')
@@ -45,10 +47,12 @@ export async function setUp(config: Config): Promise<Setup> {
 export const openLog = ({ logLevel }: Pick<Config, 'logLevel'>): Logger =>
   pino({ level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 2, sync: true }))
 
-async function claimed(dataDir: string): Promise<() => Promise<void>> {
+async function claimed(dataDir: string, alone: boolean): Promise<() => Promise<void>> {
   try {
     await mkdir(dataDir, { recursive: true, mode: 0o700 })
-    return await lockDataDir(dataDir)
+    if (alone) return await lockDataDir(dataDir)
+    await access(dataDir, constants.W_OK)
+    return async () => {}
   } catch (error) {
     if (error instanceof StartupError) throw error
     throw new StartupError(

@@ -1,3 +1,4 @@
+import * as v from 'valibot'
 import type { Bus } from './ports/bus.ts'
 import { Problem, refuse } from './problem.ts'
 import { positionsSubject } from './projecting/runner.ts'
@@ -15,6 +16,9 @@ export async function positionsOf(db: Database): Promise<ReadonlyMap<string, num
   return new Map((await positionsQuery(db, {})).map(({ key, position }) => [key, position]))
 }
 
+/** What is told on `positionsSubject`. */
+const Told = v.record(v.string(), v.pipe(v.number(), v.safeInteger()))
+
 type Waiter = { readonly keys: readonly string[]; readonly position: number; readonly done: () => void }
 
 const pollMs = 25
@@ -30,7 +34,9 @@ export class Positions {
 
   constructor(db: Database, bus: Bus) {
     this.#db = db
-    this.#unsubscribe = bus.subscribe(positionsSubject, message => this.#learn(Object.entries(message as Record<string, number>)))
+    this.#unsubscribe = bus.subscribe(positionsSubject, message => {
+      if (v.is(Told, message)) this.#learn(Object.entries(message))
+    })
   }
 
   /** Whether all of the consumers are known to be at the position. */

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
+import type { EventStore } from './ports/event-store.ts'
 import type { ReadModel } from './projecting/model.ts'
 import { runDdl } from './projecting/rebuild.ts'
 import { type Database, sql } from './sql.ts'
+import { StartupError } from './startup-error.ts'
 
 /** A step of the schema that is state (log, keys, kernel): written once, never changed. Read models have versions of their own instead. */
 export type Migration = { readonly name: string; readonly ddl: string }
@@ -45,4 +47,17 @@ export async function epochs(db: Database): Promise<{ epoch: string; liveEpoch: 
   await db.run(sql`insert into kernel.meta (epoch, live_epoch) values (${made()}, ${made()}) on conflict (single) do nothing`)
   const [row] = await db.run<{ epoch: string; live_epoch: string }>(sql`select epoch, live_epoch from kernel.meta`)
   return { epoch: row!.epoch, liveEpoch: row!.live_epoch }
+}
+
+/** A log that is shorter than what the read models have seen was restored or lost: to go on would mix two histories. @throws StartupError */
+export async function refuseLostLog(db: Database, store: Pick<EventStore, 'head'>): Promise<void> {
+  // Before the head: others append and project while we look.
+  const [row] = await db.run<{ key: string; checkpoint: number }>(
+    sql`select key, checkpoint from kernel.consumers order by checkpoint desc limit 1`,
+  )
+  const head = await store.head()
+  if (row === undefined || row.checkpoint <= head) return
+  throw new StartupError(
+    `${row.key} has seen the log up to ${row.checkpoint}, but the log ends at ${head}: it was restored or is another one. Restore the database of this log.`,
+  )
 }

@@ -65,3 +65,16 @@ export async function consumerStatus(db: Database, models: readonly ReadModel[],
     }
   })
 }
+
+/** Why this process cannot serve as it should. A model that lags is told, for reads that name a newer token have to wait for it. */
+export async function troublesOf(status: () => Promise<{ consumers: readonly ConsumerStatus[] }>): Promise<string[]> {
+  try {
+    const { consumers } = await status()
+    return consumers.flatMap(({ name, state, lag }) => {
+      if (state === 'paused') return [`${name} is paused at an event that it cannot project`]
+      return lag > 10_000 && state !== 'waiting_for_upgrade' ? [`${name} is ${lag} positions behind the log`] : []
+    })
+  } catch (error) {
+    return [`the database does not answer: ${(error as Error).message}`]
+  }
+}

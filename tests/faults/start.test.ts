@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import WebSocket from 'ws'
 import { stopEmbeddedPostgres } from '../../src/adapters/postgres/embedded.ts'
+import { freshDatabase } from '../support/database.ts'
 import { freePort, type ServerProcess, startServer } from '../support/server.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
@@ -125,8 +126,19 @@ describe('a start that cannot succeed says in one line what to do', () => {
     ['a secret file that is not there', { SECRET_FILE: '/nonexistent/secret' }, /^SECRET_FILE/],
     ['no limits in production', { NODE_ENV: 'production', SECRET: 'x'.repeat(32), RATE_LIMIT: 'off' }, /^RATE_LIMIT=off/],
     ['a URL of another kind', { DATABASE_URL: 'mysql://localhost/x' }, /^DATABASE_URL is not usable/],
-    ['a part that is not built', { NATS_URL: 'nats://localhost' }, /^NATS_URL is set/],
-    ['a role that is not built', { ROLE: 'api' }, /^ROLE is api/],
+    ['a part that is not built', { S3_URL: 'https://localhost' }, /^S3_URL is set/],
+    ['a NATS that is none', { NATS_URL: 'localhost:4222' }, /^NATS_URL is not usable: write URLs that begin with nats:\/\//],
+    ['a role that is none', { ROLE: 'apo' }, /^ROLE is not usable: write api, projector, reactor or all/],
+    [
+      'a role without the others’ parts',
+      { ROLE: 'api' },
+      /^ROLE=api shares .*: set DATABASE_URL and NATS_URL too, or ROLE=all\.$/,
+    ],
+    [
+      'a role without a bus',
+      { ROLE: 'projector', DATABASE_URL: 'postgres://localhost/x' },
+      /^ROLE=projector .*: set NATS_URL too, or ROLE=all\.$/,
+    ],
     ['a proxy range that is none', { TRUSTED_PROXIES: 'everybody' }, /^TRUSTED_PROXIES/],
   ]
   for (const [what, environment, expected] of wrong) {
@@ -149,6 +161,21 @@ describe('a start that cannot succeed says in one line what to do', () => {
     await rm(folder, { recursive: true, force: true })
     expect(said).toMatch(line)
     expect(said).toContain('DATABASE_URL')
+    expect(said).not.toContain('secret-word')
+  })
+
+  it('a NATS that does not answer', { timeout: patience }, async () => {
+    const folder = await temporaryFolder()
+    const fresh = await freshDatabase()
+    const said = await refusedStart({
+      DATA_DIR: folder,
+      DATABASE_URL: fresh.url,
+      NATS_URL: `nats://somebody:secret-word@127.0.0.1:${await freePort()}`,
+    })
+    await fresh.drop()
+    await rm(folder, { recursive: true, force: true })
+    expect(said).toMatch(line)
+    expect(said).toContain('NATS_URL')
     expect(said).not.toContain('secret-word')
   })
 

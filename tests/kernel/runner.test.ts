@@ -7,8 +7,9 @@ import { decider, streamName } from '../../src/kernel/decider.ts'
 import { type EventOf, type EventType, eventType } from '../../src/kernel/events.ts'
 import { createExecute } from '../../src/kernel/execute.ts'
 import type { Log } from '../../src/kernel/ports/log.ts'
+import type { Consumer } from '../../src/kernel/projecting/consumer.ts'
 import { modelConsumer } from '../../src/kernel/projecting/consumers.ts'
-import { registerConsumers } from '../../src/kernel/projecting/leases.ts'
+import { advance, registerConsumers } from '../../src/kernel/projecting/leases.ts'
 import { readModel } from '../../src/kernel/projecting/model.ts'
 import { rebuild } from '../../src/kernel/projecting/rebuild.ts'
 import { Runner } from '../../src/kernel/projecting/runner.ts'
@@ -63,7 +64,12 @@ afterEach(async () => {
   gate = null
 })
 
-async function start(): Promise<{ kernel: TestKernel; bus: InProcessBus; positions: Positions; runner: () => Promise<Runner> }> {
+async function start(): Promise<{
+  kernel: TestKernel
+  bus: InProcessBus
+  positions: Positions
+  runner: (others?: readonly Consumer[]) => Promise<Runner>
+}> {
   const kernel = await testKernel([counters], [Counted as unknown as EventType])
   const bus = new InProcessBus(error => {
     throw error
@@ -75,10 +81,11 @@ async function start(): Promise<{ kernel: TestKernel; bus: InProcessBus; positio
     kernel,
     bus,
     positions,
-    async runner() {
+    async runner(others = []) {
       const consumer = modelConsumer(counters, kernel.codec, kernel.db, bus)
       const runner = new Runner({ store: kernel.store, db: kernel.db, bus, log: quiet, holder: randomUUID(), isTransient }, [
         consumer,
+        ...others,
       ])
       await runner.start()
       opened.push(runner)
@@ -180,6 +187,56 @@ it('a process whose lease was taken writes nothing any more', async () => {
   await kernel.db.run(sql`update kernel.consumers set holder = null, lease_until = '-infinity'`)
   await positions.wait([counters.key], position)
   expect(await total(kernel, id)).toBe(2)
+})
+
+it('takes a consumer over from a process that froze in the middle of a batch, whose rows and checkpoint never come', async () => {
+  const { kernel, positions, runner } = await start()
+  const execute = createExecute(kernel.store, kernel.codec, { now: Date.now })
+  const id = randomUUID()
+  const frozen = randomUUID()
+  let thaw = (): void => {}
+  const ice = new Promise<void>(resolve => {
+    thaw = resolve
+  })
+  await kernel.db.run(sql`update kernel.consumers set holder = ${frozen}, fence = 1, lease_until = now() - interval '1 s'`)
+  const batch = kernel.db.transaction(async tx => {
+    await advance(tx, counters.key, { holder: frozen, fence: 1 }, 0, 1_000)
+    await tx.run(sql`insert into ${counters.t.totals} (id, total) values (${randomUUID()}, 7)`)
+    await ice
+    await tx.run(sql`select 1`)
+  })
+  const failed = expect(batch).rejects.toSatisfy(isTransient)
+  await runner()
+  const { position } = await execute(counter, streamName('counter', id), { id, by: 1 }, actor)
+  await positions.wait([counters.key], position, 15_000)
+  thaw()
+  await failed
+  expect(await kernel.db.run(sql`select id from ${counters.t.totals}`)).toEqual([{ id }])
+})
+
+it('shares consumers out among processes, and hands over to one that comes', async () => {
+  const { kernel, runner } = await start()
+  const others = Array.from({ length: 5 }, (_, n) => `other_${n}`)
+  await registerConsumers(
+    kernel.db,
+    others.map(key => ({ key, from: 'beginning' as const })),
+    0,
+  )
+  const idle = others.map(key => ({ key, types: ['None'], from: 'beginning' as const, apply: async () => {} }))
+  const held = async (): Promise<number[]> =>
+    (
+      await kernel.db.run<{ count: number }>(
+        sql`select count(*) as count from kernel.consumers where holder is not null group by holder order by 1`,
+      )
+    ).map(({ count }) => count)
+  const one = await runner(idle)
+  await vi.waitFor(async () => expect(await held()).toEqual([6]), { timeout: 10_000 })
+  const two = await runner(idle)
+  await vi.waitFor(async () => expect(await held()).toEqual([3, 3]), { timeout: 10_000 })
+  await runner(idle)
+  await vi.waitFor(async () => expect(await held()).toEqual([2, 2, 2]), { timeout: 10_000 })
+  await Promise.all([one.stop(), two.stop()])
+  await vi.waitFor(async () => expect(await held()).toEqual([6]), { timeout: 10_000 })
 })
 
 it('stops at the one bad event of a batch, loudly, having done all before it, and goes on when told', async () => {

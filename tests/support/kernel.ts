@@ -7,7 +7,7 @@ import { Codec } from '../../src/kernel/codec.ts'
 import type { EventType } from '../../src/kernel/events.ts'
 import { migrate } from '../../src/kernel/migrate.ts'
 import type { ReadModel } from '../../src/kernel/projecting/model.ts'
-import { kernelSchema } from '../../src/kernel/projecting/schema.ts'
+import { kernelMigrations } from '../../src/kernel/projecting/schema.ts'
 import type { Database } from '../../src/kernel/sql.ts'
 import { freshDatabase } from './database.ts'
 
@@ -30,15 +30,7 @@ export async function testKernel(
   const fresh = await freshDatabase()
   const pool = openPool(fresh.url, 12, () => {})
   const db = database(pool)
-  await migrate(
-    db,
-    [
-      { name: 'kernel', ddl: kernelSchema },
-      { name: 'keys', ddl: keysSchema },
-      { name: 'log', ddl: logSchema },
-    ],
-    models,
-  )
+  await migrate(db, [...kernelMigrations, { name: 'keys', ddl: keysSchema }, { name: 'log', ddl: logSchema }], models)
   const keys = new PostgresKeyStore(db, randomBytes(32))
   const store = new EmbeddedEventStore(pool)
   return {

@@ -1,7 +1,7 @@
 import type { Bus } from '../ports/bus.ts'
 import type { Log } from '../ports/log.ts'
 import { closings, LiveClient, type Message, type Transport, type Who } from './client.ts'
-import { interestOf, type Journal, type JournalRow, topicsSubject } from './journal.ts'
+import { interestOf, type Journal, type JournalRow, topicsIn, topicsSubject } from './journal.ts'
 import { Tail } from './tail.ts'
 import { Topics } from './topics.ts'
 
@@ -41,9 +41,7 @@ export class Hub {
     this.#parts = parts
     this.#tail = new Tail(parts.journal, parts.bus, parts.log, row => this.#route(row))
     this.topics = new Topics(parts.topic, parts.log)
-    this.#unsubscribe = parts.bus.subscribe(topicsSubject, message =>
-      this.topics.changed((message as { topics: string[] }).topics),
-    )
+    this.#unsubscribe = parts.bus.subscribe(topicsSubject, message => this.topics.changed(topicsIn(message)))
   }
 
   /** How many connections there are. */

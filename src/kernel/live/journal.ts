@@ -1,3 +1,4 @@
+import * as v from 'valibot'
 import { type Database, query, type RawBuilder, sql } from '../sql.ts'
 
 /** Whom a row concerns: an account alone, or an author's followers (and the author). */
@@ -14,6 +15,19 @@ export type LiveFact = {
 /** A fact in the journal's order: `seq` has no gaps, for one process at a time writes it. */
 export type JournalRow = LiveFact & { readonly seq: number; readonly position: number; readonly at: string }
 
+const Row = v.object({
+  seq: v.number(),
+  position: v.number(),
+  at: v.string(),
+  kind: v.picklist(['account', 'followers']),
+  key: v.string(),
+  type: v.string(),
+  ids: v.record(v.string(), v.unknown()),
+})
+
+/** Whether a message of the bus is a row: others may publish there too. */
+export const isJournalRow = (message: unknown): message is JournalRow => v.is(Row, message)
+
 /** How long the journal is kept, in milliseconds: who comes back later is told to start anew. */
 export const journalKept = 72 * 3_600_000
 
@@ -22,6 +36,11 @@ export const liveSubject = ({ kind, key }: LiveFact): string => `darkroom.live.$
 
 /** The subject on which changed topics are told: {topics: string[]}. */
 export const topicsSubject = 'darkroom.topics'
+
+const Changed = v.object({ topics: v.array(v.string()) })
+
+/** The topics that a message of the bus names; none where it is no such message. */
+export const topicsIn = (message: unknown): readonly string[] => (v.is(Changed, message) ? message.topics : [])
 
 export const interestOf = ({ kind, key }: Pick<LiveFact, 'kind' | 'key'>): string => `${kind}.${key}`
 

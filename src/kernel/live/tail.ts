@@ -1,6 +1,6 @@
 import type { Bus } from '../ports/bus.ts'
 import type { Log } from '../ports/log.ts'
-import type { Journal, JournalRow } from './journal.ts'
+import { isJournalRow, type Journal, type JournalRow } from './journal.ts'
 
 const pollMs = 1_000
 const readAtOnce = 1_000
@@ -22,7 +22,7 @@ export class Tail {
     this.#journal = journal
     this.#log = log
     this.#route = route
-    this.#unsubscribe = bus.subscribe('darkroom.live.>', message => this.#heard(message as JournalRow))
+    this.#unsubscribe = bus.subscribe('darkroom.live.>', message => this.#heard(message))
   }
 
   /** The last row that was routed. */
@@ -50,8 +50,8 @@ export class Tail {
     await this.#reading
   }
 
-  #heard(row: JournalRow): void {
-    if (!this.#started || row.seq <= this.#seq) return
+  #heard(row: unknown): void {
+    if (!this.#started || !isJournalRow(row) || row.seq <= this.#seq) return
     if (row.seq === this.#seq + 1) this.#take(row)
     else this.#read()
   }

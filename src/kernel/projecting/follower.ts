@@ -7,7 +7,7 @@ import { Problem } from '../problem.ts'
 import { type Database, sql } from '../sql.ts'
 import { type Consumer, type Lease, LeaseLost } from './consumer.ts'
 import type { Dispatcher, Intake } from './dispatcher.ts'
-import { advance, releaseLease, setState, takeLease } from './leases.ts'
+import { advance, releaseLease, type Standing, setState, takeLease } from './leases.ts'
 
 export type Following = {
   readonly store: EventStore
@@ -27,7 +27,7 @@ const batchEvents = 1_000
 /** A checkpoint without rows to write is kept only so often: a restart looks through so many positions again at most. */
 const idleCheckpointEvery = 10_000
 
-/** One consumer in this process: waits for the lease, reads by itself until it has caught up, then from the dispatcher, and back where it falls behind. */
+/** One consumer in this process: waits until it is its share, and for the lease, reads by itself until it has caught up, then from the dispatcher, and back where it falls behind. */
 export class Follower {
   readonly consumer: Consumer
   readonly #with: Following
@@ -38,6 +38,8 @@ export class Follower {
   /** Whether the dispatcher's events continue what was read here. */
   #live = false
   #resumable: (() => void) | null = null
+  /** Whether it is this process's share to run the consumer. */
+  #mine = false
 
   constructor(consumer: Consumer, following: Following) {
     this.consumer = consumer
@@ -49,14 +51,20 @@ export class Follower {
     return this.#live && (this.#intake?.idle ?? false)
   }
 
-  /** Called with what the renewal found; a lease that is not there any more ends the work. */
-  keep(fences: ReadonlyMap<string, number>): void {
-    if (this.#lease !== null && fences.get(this.consumer.key) !== this.#lease.fence) this.#held.abort()
+  get lease(): Lease | null {
+    return this.#lease
   }
 
-  /** A new lease may be free: look now. */
-  nudge(): void {
-    this.#resumable?.()
+  /**
+   * Called with how the process stood while the consumer was held under `lease`: a lease that is not there any more, or that is another's share, ends the
+   * work after the batch under way.
+   */
+  attend({ fences, mine }: Standing, lease: Lease | null): void {
+    const { key } = this.consumer
+    const wasMine = this.#mine
+    this.#mine = mine.has(key)
+    if (lease !== null && lease === this.#lease && (!this.#mine || fences.get(key) !== lease.fence)) this.#held.abort()
+    if (this.#mine && !wasMine) this.#resumable?.()
   }
 
   /** Follows until the signal aborts, whatever happens on the way. */
@@ -65,10 +73,14 @@ export class Follower {
     const { key } = this.consumer
     let failures = 0
     while (!signal.aborted) {
+      if (!this.#mine) {
+        await this.#rest(1_000, signal)
+        continue
+      }
       try {
         const taken = await takeLease(db, key, holder)
         if (taken === null) {
-          await this.#rest(1_000, signal)
+          await this.#rest(200, signal)
           continue
         }
         this.#lease = taken.lease

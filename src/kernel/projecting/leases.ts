@@ -1,19 +1,22 @@
 import { type Database, type Db, query, sql } from '../sql.ts'
 import { type Consumer, type Lease, LeaseLost } from './consumer.ts'
+import { shareOut } from './sharing.ts'
 
 /** Milliseconds that a lease holds without renewal; a dead or frozen process loses its consumers after that. */
 export const leaseMs = 6_000
 
+const untilLeaseEnds = sql`interval '${sql.raw(String(leaseMs))} ms'`
+
 const takeQuery = query<{ key: string; holder: string }, { checkpoint: number; fence: number }>(
   p => sql`
-    update kernel.consumers set holder = ${p.holder}, fence = fence + 1, lease_until = now() + ${sql.lit(leaseMs)} * interval '1 ms', state = 'running', error = null
+    update kernel.consumers set holder = ${p.holder}, fence = fence + 1, lease_until = now() + ${untilLeaseEnds}, state = 'running', error = null
     where key = ${p.key} and (holder is null or lease_until < now())
     returning checkpoint, fence`,
 )
 
 const advanceQuery = query<{ key: string; holder: string; fence: number; before: number; after: number }, { key: string }>(
   p => sql`
-    update kernel.consumers set checkpoint = ${p.after}, updated_at = now()
+    update kernel.consumers set checkpoint = ${p.after}, updated_at = now(), lease_until = now() + ${untilLeaseEnds}
     where key = ${p.key} and holder = ${p.holder} and fence = ${p.fence} and checkpoint = ${p.before}
     returning key`,
 )
@@ -24,11 +27,40 @@ export async function takeLease(db: Db, key: string, holder: string): Promise<{ 
   return row === undefined ? null : { lease: { holder, fence: row.fence }, checkpoint: row.checkpoint }
 }
 
-/** Prolongs all that this process holds. Returns the keys and fences that are still its own. */
-export async function renewLeases(db: Db, holder: string): Promise<ReadonlyMap<string, number>> {
-  const rows = await db.run<{ key: string; fence: number }>(sql`
-    update kernel.consumers set lease_until = now() + ${sql.lit(leaseMs)} * interval '1 ms' where holder = ${holder} returning key, fence`)
-  return new Map(rows.map(({ key, fence }) => [key, fence]))
+/** How a process stands: the fences of the leases that it holds, and the consumers that it is to run. */
+export type Standing = { readonly fences: ReadonlyMap<string, number>; readonly mine: ReadonlySet<string> }
+
+/**
+ * Says that this process is here and can run these consumers, prolongs what it holds, and looks at what is its share. A process that has not said so for
+ * the length of a lease counts as gone.
+ */
+export async function attend(db: Db, holder: string, wants: readonly string[]): Promise<Standing> {
+  await db.run(sql`
+    insert into kernel.runs (holder, position, pending, wants) values (${holder}, 0, ${sql.val(wants)}::text[], ${sql.val(wants)}::text[])
+    on conflict (holder) do update set seen_at = now(), wants = excluded.wants`)
+  // What a batch is just written under is locked: its lease counts from then, and the others must not wait for it.
+  await db.run(sql`
+    update kernel.consumers c set lease_until = now() + ${untilLeaseEnds}
+    from (select key from kernel.consumers where holder = ${holder} for update skip locked) held where c.key = held.key`)
+  const consumers = await db.run<{ key: string; holder: string | null; fence: number }>(
+    sql`select key, holder, fence from kernel.consumers`,
+  )
+  const members = await db.run<{ holder: string; wants: string[] }>(
+    sql`select holder, wants from kernel.runs where seen_at > now() - ${untilLeaseEnds}`,
+  )
+  const shares = shareOut(
+    consumers,
+    members.map(({ holder, wants }) => ({ holder, wants: new Set(wants) })),
+  )
+  return {
+    fences: new Map(consumers.filter(consumer => consumer.holder === holder).map(({ key, fence }) => [key, fence])),
+    mine: new Set([...shares].filter(([, to]) => to === holder).map(([key]) => key)),
+  }
+}
+
+/** Takes this process out of the sharing, and rows with it that nobody has refreshed for long. */
+export async function depart(db: Db, holder: string): Promise<void> {
+  await db.run(sql`delete from kernel.runs where holder = ${holder} or seen_at < now() - interval '1 day'`)
 }
 
 /** Gives the consumer back, so that another process need not wait for the lease to end. */

@@ -5,7 +5,7 @@ import { type Database, sql } from '../sql.ts'
 import type { Consumer } from './consumer.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { Follower } from './follower.ts'
-import { leaseMs, renewLeases } from './leases.ts'
+import { attend, depart, leaseMs } from './leases.ts'
 
 /** The subject on which positions are told: {consumer key: position}, true when it is sent. */
 export const positionsSubject = 'darkroom.positions'
@@ -19,7 +19,7 @@ export type RunnerParts = {
   readonly isTransient: (error: unknown) => boolean
 }
 
-/** Runs the consumers that this process gets the leases of. */
+/** Runs this process's share of the consumers. */
 export class Runner {
   readonly #parts: RunnerParts
   readonly #consumers: readonly Consumer[]
@@ -30,6 +30,7 @@ export class Runner {
   #noting: Promise<void> | null = null
   #noteAgain = false
   #timer: NodeJS.Timeout | undefined
+  #attending: Promise<void> | null = null
 
   constructor(parts: RunnerParts, consumers: readonly Consumer[]) {
     this.#parts = parts
@@ -60,8 +61,13 @@ export class Runner {
           settled: () => this.#note(),
         }),
     )
+    await this.#attend()
     for (const follower of this.#followers) this.#work.push(follower.run(signal))
-    this.#timer = setInterval(() => void this.#renew(), leaseMs / 3)
+    this.#timer = setInterval(() => {
+      this.#attending ??= this.#attend().finally(() => {
+        this.#attending = null
+      })
+    }, leaseMs / 4)
     this.#timer.unref()
   }
 
@@ -69,11 +75,12 @@ export class Runner {
   async stop(): Promise<void> {
     clearInterval(this.#timer)
     this.#stopping.abort()
+    await this.#attending
     await Promise.all(this.#work)
     await this.#noting
     if (this.#dispatcher === null) return
     try {
-      await this.#parts.db.run(sql`delete from kernel.runs where holder = ${this.#parts.holder}`)
+      await depart(this.#parts.db, this.#parts.holder)
     } catch (error) {
       this.#parts.log.warn({ error: String(error) }, 'the run row could not be removed')
     }
@@ -92,12 +99,18 @@ export class Runner {
     }
   }
 
-  async #renew(): Promise<void> {
+  async #attend(): Promise<void> {
+    const { db, holder, log } = this.#parts
+    const leases = this.#followers.map(follower => follower.lease)
     try {
-      const fences = await renewLeases(this.#parts.db, this.#parts.holder)
-      for (const follower of this.#followers) follower.keep(fences)
+      const standing = await attend(
+        db,
+        holder,
+        this.#consumers.map(({ key }) => key),
+      )
+      for (const [index, follower] of this.#followers.entries()) follower.attend(standing, leases[index]!)
     } catch (error) {
-      this.#parts.log.warn({ error: String(error) }, 'leases could not be renewed')
+      log.warn({ error: String(error) }, 'leases could not be renewed')
     }
   }
 

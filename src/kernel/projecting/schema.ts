@@ -1,5 +1,6 @@
-/** The kernel's own tables: state, not read models. */
-export const kernelSchema = `
+import type { Migration } from '../migrate.ts'
+
+const kernel = `
 create schema kernel;
 create table kernel.meta (
   single boolean primary key default true check (single),
@@ -50,3 +51,10 @@ create table kernel.outbox (
 );
 create table kernel.tickets (id text primary key, account_id uuid not null, session_id uuid not null, expires_at timestamptz not null, used_at timestamptz, stream boolean not null default false);
 create table kernel.guesses (key varchar(255) primary key, points integer not null default 0, expire bigint)`
+
+/** The kernel's own tables: state, not read models. */
+export const kernelMigrations: readonly Migration[] = [
+  { name: 'kernel', ddl: kernel },
+  // Which consumers each process can run: while its row is fresh, it gets its share of them.
+  { name: 'kernel_shares', ddl: `alter table kernel.runs add column wants text[] not null default '{}'` },
+]

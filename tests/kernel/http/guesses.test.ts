@@ -5,7 +5,7 @@ import { database, openPool } from '../../../src/adapters/postgres/database.ts'
 import { guessLimiter } from '../../../src/kernel/http/guesses.ts'
 import { migrate } from '../../../src/kernel/migrate.ts'
 import { Problem } from '../../../src/kernel/problem.ts'
-import { kernelSchema } from '../../../src/kernel/projecting/schema.ts'
+import { kernelMigrations } from '../../../src/kernel/projecting/schema.ts'
 import { freshDatabase } from '../../support/database.ts'
 
 let pool: pg.Pool
@@ -14,7 +14,7 @@ beforeAll(async () => {
   const fresh = await freshDatabase()
   drop = fresh.drop
   pool = openPool(fresh.url, 10, () => {})
-  await migrate(database(pool), [{ name: 'kernel', ddl: kernelSchema }], [])
+  await migrate(database(pool), kernelMigrations, [])
 })
 afterAll(async () => {
   await pool.end()
