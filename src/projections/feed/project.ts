@@ -103,7 +103,7 @@ async function publish(published: readonly Published[], tx: Db, t: T): Promise<v
     select position, post, author, not exists (select from ${t.authors} a where a.author = said.author and a.stopped) from said`)
 }
 
-/** Brings the author's newest posts: one more than are kept, so that where there are older ones the trimming sets a floor above them. */
+/** Brings the author's newest posts, as many as are kept: older ones lie beneath the floor that the trimming sets then. */
 async function follow(followed: readonly Follow[], kept: number, tx: Db, t: T): Promise<void> {
   await tx.run(sql`
     with come as (
@@ -118,7 +118,7 @@ async function follow(followed: readonly Follow[], kept: number, tx: Db, t: T): 
     cross join lateral (
       select p.position from ${t.posts} p
       where p.author = c.author and p.fanned_out and p.position < c.position and p.position >= coalesce(f.position, 0)
-      order by p.position desc limit ${sql.lit(kept + 1)}) p`)
+      order by p.position desc limit ${sql.lit(kept)}) p`)
 }
 
 async function fanOut(published: readonly Published[], tx: Db, t: T): Promise<void> {
