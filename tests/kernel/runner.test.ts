@@ -6,6 +6,7 @@ import { Positions, positionsOf } from '../../src/kernel/consistency.ts'
 import { decider, streamName } from '../../src/kernel/decider.ts'
 import { type EventOf, type EventType, eventType } from '../../src/kernel/events.ts'
 import { createExecute } from '../../src/kernel/execute.ts'
+import type { EventStore } from '../../src/kernel/ports/event-store.ts'
 import type { Log } from '../../src/kernel/ports/log.ts'
 import type { Consumer } from '../../src/kernel/projecting/consumer.ts'
 import { modelConsumer } from '../../src/kernel/projecting/consumers.ts'
@@ -286,4 +287,31 @@ it('rebuilds beside the live model while it is written, and verify finds them eq
   expect(drift.differences[0]).toMatchObject({ table: 'totals', side: 'live only', row: { id: ids[3] } })
   await rebuild(kernel, counters)
   expect(await verify(kernel, counters)).toMatchObject({ differences: [] })
+})
+
+it.each([
+  ['while it fills', 1],
+  ['before it swaps', 2],
+])('a rebuild that another took over %s neither swaps nor touches what is the other’s', async (_, nth) => {
+  const { kernel } = await start()
+  const execute = createExecute(kernel.store, kernel.codec, { now: Date.now })
+  const id = randomUUID()
+  await execute(counter, streamName('counter', id), { id, by: 1 }, actor)
+  const other = randomUUID()
+  let looks = 0
+  const store: EventStore = {
+    maxEventBytes: kernel.store.maxEventBytes,
+    append: (...given) => kernel.store.append(...given),
+    read: stream => kernel.store.read(stream),
+    subscribe: subscription => kernel.store.subscribe(subscription),
+    close: () => kernel.store.close(),
+    async head() {
+      if (++looks === nth) await kernel.db.run(sql`update kernel.rebuilds set holder = ${other}`)
+      return kernel.store.head()
+    },
+  }
+  await expect(rebuild({ ...kernel, store }, counters)).rejects.toThrow('took over')
+  expect(await total(kernel, id)).toBe(0)
+  expect(await kernel.db.run(sql`select holder from kernel.rebuilds`)).toEqual([{ holder: other }])
+  expect(await kernel.db.run(sql`select nspname from pg_namespace where nspname = ${`${counters.key}_next`}`)).toHaveLength(1)
 })

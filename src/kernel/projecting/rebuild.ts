@@ -110,13 +110,23 @@ export async function rebuild(
       if (target - position <= swapWithin) break
       await upTo(target)
     }
-    await swap(parts, model, next, position)
+    await swap(parts, model, holder, next, position)
     return report()
   } finally {
-    await db.run(sql`delete from kernel.rebuilds where key = ${key} and holder = ${holder}`)
-    await db.run(sql.raw(`drop schema if exists ${next} cascade`))
+    await db.transaction(async tx => {
+      if (!(await isMine(tx, key, holder))) return
+      await tx.run(sql.raw(`drop schema if exists ${next} cascade`))
+      await tx.run(sql`delete from kernel.rebuilds where key = ${key}`)
+    })
   }
 }
+
+/** Whether the rebuild is still this one's; nobody takes it over before the transaction ends. */
+async function isMine(tx: Db, key: string, holder: string): Promise<boolean> {
+  return (await tx.run(sql`select key from kernel.rebuilds where key = ${key} and holder = ${holder} for update`)).length > 0
+}
+
+const tookOver = (key: string): Error => new Error(`another rebuild of ${key} took over`)
 
 /** One rebuild a model at a time; one that died is replaced after its lease. */
 async function claim(db: Database, key: string, holder: string): Promise<void> {
@@ -132,14 +142,22 @@ async function note(tx: Db, key: string, holder: string, position: number, targe
   const [mine] = await tx.run(sql`
     update kernel.rebuilds set position = ${position}, target = ${target}, events = ${events}, lease_until = now() + interval '5 min'
     where key = ${key} and holder = ${holder} returning key`)
-  if (mine === undefined) throw new Error(`another rebuild of ${key} took over`)
+  if (mine === undefined) throw tookOver(key)
 }
 
 /** Locks the live model's checkpoint, brings the new one to it, renames, and fences whoever projected into the old one. */
-async function swap({ store, codec, db }: RebuildParts, model: ReadModel, next: string, from: number): Promise<void> {
+async function swap(
+  { store, codec, db }: RebuildParts,
+  model: ReadModel,
+  holder: string,
+  next: string,
+  from: number,
+): Promise<void> {
   const { key } = model
   const known = (await positionsOf(db)).get(key) ?? 0
   await db.transaction(async tx => {
+    // What stands in `next` may be another's by now: to build indexes can take longer than the lease.
+    if (!(await isMine(tx, key, holder))) throw tookOver(key)
     const [row] = await tx.run<{ checkpoint: number }>(sql`select checkpoint from kernel.consumers where key = ${key} for update`)
     const until = Math.max(row?.checkpoint ?? 0, known, from)
     // The rest within this transaction: only what the live model has done since.
