@@ -36,6 +36,7 @@ import type { Bus } from './kernel/ports/bus.ts'
 import { type Clock, systemClock } from './kernel/ports/clock.ts'
 import type { EventStore } from './kernel/ports/event-store.ts'
 import { modelConsumer, reactionConsumer } from './kernel/projecting/consumers.ts'
+import { filled } from './kernel/projecting/filling.ts'
 import { registerConsumers } from './kernel/projecting/leases.ts'
 import { Presence } from './kernel/projecting/presence.ts'
 import { Runner } from './kernel/projecting/runner.ts'
@@ -68,6 +69,8 @@ export type AppOptions = {
   readonly bus?: Bus
   /** Milliseconds between heartbeats of the live channel, 25 s by default. */
   readonly heartbeatMs?: number
+  /** Ends a start that waits. */
+  readonly stopping?: AbortSignal
   /** What a fault test puts around a part, to show that it would see the part fail. */
   readonly around?: { readonly store?: (store: EventStore) => EventStore; readonly commands?: (commands: Commands) => Commands }
 }
@@ -212,6 +215,10 @@ export async function startApp(options: AppOptions): Promise<App> {
       const runner = new Runner({ store, db, bus, log, holder, isTransient }, consumers)
       ending.push(() => runner.stop())
       await runner.start()
+    }
+    if (does('api')) {
+      const keys = readModels.map(({ key }) => key)
+      await filled(db, keys, log, options.stopping)
     }
     const timerLoop = new TimerLoop({ db, clock, log, timers: timerList, model: timers })
     if (does('reactor')) {

@@ -13,16 +13,22 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 async function main(): Promise<void> {
   const config = readConfig(process.env)
   // Before anything else is started, so that a signal during the start ends it cleanly too.
+  const stopping = new AbortController()
   const ending = new Promise<string>(resolve => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, resolve)
-    whenAbandoned(() => resolve('npm is gone'))
+    const end = (why: string): void => {
+      stopping.abort()
+      resolve(why)
+    }
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, end)
+    whenAbandoned(() => end('npm is gone'))
   })
   const setup = await setUp(config)
   const { log } = setup
   try {
     const shownHost = config.host.includes(':') ? `[${config.host}]` : config.host
     // Pictures' URLs name the port, so one that the system chooses has to be known first.
-    const app = await startApp({ ...setup, config, version, publicUrl: config.publicUrl ?? `http://${shownHost}:${config.port}` })
+    const publicUrl = config.publicUrl ?? `http://${shownHost}:${config.port}`
+    const app = await startApp({ ...setup, config, version, publicUrl, stopping: stopping.signal })
     try {
       const server = await listen({ fetch: app.fetch, host: config.host, port: config.port, log })
       app.acceptWebSockets(server.server)

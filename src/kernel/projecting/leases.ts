@@ -88,7 +88,7 @@ export async function setState(
     where key = ${key} and holder = ${lease.holder} and fence = ${lease.fence}`)
 }
 
-/** Makes the rows of consumers that are new. `head` is where those begin that want only what comes. */
+/** Makes the rows of consumers that are new. `head` is where those begin that want only what comes, and up to where the others have to be filled. */
 export async function registerConsumers(
   db: Database,
   consumers: readonly Pick<Consumer, 'key' | 'from'>[],
@@ -96,7 +96,9 @@ export async function registerConsumers(
 ): Promise<void> {
   for (const { key, from } of consumers) {
     await db.run(
-      sql`insert into kernel.consumers (key, checkpoint) values (${key}, ${from === 'now' ? head : 0}) on conflict (key) do nothing`,
+      sql`
+        insert into kernel.consumers (key, checkpoint, filling_until) values (${key}, ${from === 'now' ? head : 0}, ${from === 'now' ? 0 : head})
+        on conflict (key) do nothing`,
     )
   }
 }

@@ -57,4 +57,6 @@ export const kernelMigrations: readonly Migration[] = [
   { name: 'kernel', ddl: kernel },
   // Which consumers each process can run: while its row is fresh, it gets its share of them.
   { name: 'kernel_shares', ddl: `alter table kernel.runs add column wants text[] not null default '{}'` },
+  // A consumer that was new to a log with events in it serves nobody before it has come so far; 0 once it was there.
+  { name: 'kernel_filling', ddl: 'alter table kernel.consumers add column filling_until bigint not null default 0' },
 ]
