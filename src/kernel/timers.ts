@@ -79,6 +79,7 @@ export class TimerLoop {
   readonly #everyMs: number
   #interval: NodeJS.Timeout | undefined
   #firing: Promise<number> | null = null
+  #stopping = false
 
   constructor(parts: TimerParts, everyMs = 1_000) {
     this.#parts = parts
@@ -94,6 +95,7 @@ export class TimerLoop {
 
   async stop(): Promise<void> {
     clearInterval(this.#interval)
+    this.#stopping = true
     await this.#firing?.catch(() => {})
   }
 
@@ -109,13 +111,15 @@ export class TimerLoop {
     const { db, clock, log, timers, model } = this.#parts
     const table = sql.table(`${model.key}.timers`)
     let fired = 0
-    for (;;) {
+    // Those alone that this release knows: a newer one beside it may have others.
+    const names = timers.map(({ name }) => name)
+    while (!this.#stopping) {
       const due = await db.run<{ name: string; key: string; due: string }>(sql`
         update ${table} t set claimed_until = now() + ${sql.raw(claimed)}
-        from (select name, key from ${table} where due <= ${iso(clock.now())} and (claimed_until is null or claimed_until < now())
+        from (select name, key from ${table} where due <= ${iso(clock.now())} and name = any(${sql.val(names)}::text[]) and (claimed_until is null or claimed_until < now())
               order by due limit ${sql.lit(atOnce)} for update skip locked) d
         where t.name = d.name and t.key = d.key returning t.name, t.key, t.due`)
-      if (due.length === 0) return fired
+      if (due.length === 0) break
       for (const { name, key, due: at } of due) {
         try {
           await timers.find(timer => timer.name === name)?.fire(key)
@@ -127,5 +131,6 @@ export class TimerLoop {
         }
       }
     }
+    return fired
   }
 }
