@@ -3,7 +3,7 @@ import { type Consumer, type Lease, LeaseLost } from './consumer.ts'
 import { shareOut } from './sharing.ts'
 
 /** Milliseconds that a lease holds without renewal; a dead or frozen process loses its consumers after that. */
-export const leaseMs = 6_000
+export const leaseMs = 4_000
 
 const untilLeaseEnds = sql`interval '${sql.raw(String(leaseMs))} ms'`
 

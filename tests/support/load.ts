@@ -1,0 +1,129 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
+import { expect, vi } from 'vitest'
+import { EmbeddedEventStore } from '../../src/adapters/eventstore/embedded.ts'
+import { database, openPool } from '../../src/adapters/postgres/database.ts'
+import { PostgresKeyStore } from '../../src/adapters/postgres/keys.ts'
+import { allEvents } from '../../src/domain/events.ts'
+import { Codec } from '../../src/kernel/codec.ts'
+import { verify } from '../../src/kernel/projecting/verify.ts'
+import { Secrets } from '../../src/kernel/secrets.ts'
+import { readModels } from '../../src/projections/models.ts'
+import { picture } from './app.ts'
+import type { Client } from './client.ts'
+
+/** How often a process is killed. */
+export const kills = Number(process.env.FAULT_KILLS ?? 5)
+/** `FAULT_SEED` repeats a run. */
+export const seed = Number(process.env.FAULT_SEED ?? randomBytes(4).readUInt32LE())
+
+/** mulberry32: small, and the same everywhere. */
+export function randomOf(start: number): () => number {
+  let state = start >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
+  }
+}
+
+/** Every comment of a post, page by page. */
+export async function commentsOf(reader: Client, postId: string): Promise<string[]> {
+  const texts: string[] = []
+  for (let cursor: string | null = null; ; ) {
+    const page = await reader.send('GET', `/posts/${postId}/comments?limit=100${cursor === null ? '' : `&cursor=${cursor}`}`)
+    texts.push(...page.items.map(({ text }: { text: string }) => text))
+    cursor = page.nextCursor
+    if (cursor === null) return texts
+  }
+}
+
+/** Posts one new picture. Answers the post's id. */
+export async function published(author: Client): Promise<string> {
+  const { id } = await author.send('POST', '/media', await picture())
+  return (await author.send('POST', '/posts', { media: [{ id }] })).id
+}
+
+/**
+ * While `faults` go on, clients comment, like and follow; then nothing that was acknowledged is lost or doubled, neither in what is read nor in what
+ * the author was told live.
+ * @param author who posts and listens @param writers who write; all are signed up here @param pauseMs between a writer's rounds
+ */
+export async function underLoad(
+  { author, writers, pauseMs = 0 }: { author: Client; writers: readonly Client[]; pauseMs?: number },
+  faults: () => Promise<void>,
+): Promise<void> {
+  await author.signUp(`author_${seed}`)
+  const postId = await published(author)
+  const listening = author.live()
+  await Promise.all(writers.map((writer, n) => writer.signUp(`writer_${n}_${seed}`)))
+  const said: string[] = []
+  const liked = new Map<Client, boolean>()
+  const follows = new Map<Client, boolean>()
+  let writing = true
+  const work = Promise.all(
+    writers.map(async (writer, n) => {
+      const own = randomOf(seed + n + 1)
+      for (let step = 0; writing; step++) {
+        const text = `comment ${n}.${step}`
+        await writer.send('POST', `/posts/${postId}/comments`, { text })
+        said.push(text)
+        const like = own() < 0.5
+        await writer.send(like ? 'PUT' : 'DELETE', `/posts/${postId}/like`)
+        liked.set(writer, like)
+        if (own() < 0.3) {
+          const follow = own() < 0.5
+          await writer.send(follow ? 'PUT' : 'DELETE', `/accounts/${author.id}/follow`)
+          follows.set(writer, follow)
+        }
+        if (pauseMs > 0) await pause(pauseMs)
+      }
+    }),
+  )
+  // One that is refused for good ends the run at once.
+  await Promise.race([
+    work.then(() => {
+      throw new Error('the load ended by itself')
+    }),
+    faults(),
+  ])
+  writing = false
+  await work
+
+  // As new as the newest of the writers' commands: what has been there once stays.
+  for (const { token } of writers) {
+    author.token = token
+    await author.send('GET', `/posts/${postId}`)
+  }
+  const found = await commentsOf(author, postId)
+  expect([...found].sort()).toEqual([...said].sort())
+  for (const [writer, like] of liked) expect((await writer.send('GET', `/posts/${postId}`)).viewer.liked).toBe(like)
+  for (const [writer, follow] of follows) expect((await writer.send('GET', `/accounts/${author.id}`)).viewer.follows).toBe(follow)
+  const { counts } = await author.send('GET', `/posts/${postId}`)
+  expect(counts).toMatchObject({ comments: said.length, likes: [...liked.values()].filter(like => like).length })
+
+  // Every comment was told live, once, whatever the connection went through.
+  const told = (): string[] =>
+    listening.messages.flatMap(({ type, data }) =>
+      type === 'notification.created' && data.notification.type === 'comment' ? [data.notification.comment.text] : [],
+    )
+  await vi.waitFor(() => expect(told().length).toBeGreaterThanOrEqual(said.length), { timeout: 20_000 })
+  listening.end()
+  expect(told().sort()).toEqual([...said].sort())
+  expect(listening.messages.filter(({ type }) => type === 'resync')).toEqual([])
+}
+
+/** Read models equal a rebuild, row for row. */
+export async function expectVerified(databaseUrl: string, secret: string): Promise<void> {
+  const pool = openPool(databaseUrl, 6, () => {})
+  const db = database(pool)
+  const store = new EmbeddedEventStore(pool)
+  const codec = new Codec(allEvents, new PostgresKeyStore(db, new Secrets(secret).key('master')))
+  try {
+    for (const model of readModels) expect(await verify({ db, store, codec }, model)).toMatchObject({ differences: [], more: 0 })
+  } finally {
+    await store.close()
+    await pool.end()
+  }
+}
