@@ -12,7 +12,7 @@ afterEach(() => kernel.close())
 const model = timersModel([])
 const table = sql.table(`${model.key}.timers`)
 const set = (name: string, key: string) =>
-  kernel.db.run(sql`insert into ${table} (name, key, due) values (${name}, ${key}, now() - interval '1 day')`)
+  kernel.db.run(sql`insert into ${table} (name, key, due) values (${name}, ${key}, '2026-05-04T09:30:00Z')`)
 const left = async () => (await kernel.db.run<{ key: string }>(sql`select key from ${table} order by key`)).map(({ key }) => key)
 
 function loopOf(fire: (key: string) => Promise<void>): TimerLoop {
