@@ -19,7 +19,8 @@ if (process.argv[2] === 'bigint') await Promise.race([append({ n: 1n }), new Pro
 else {
   server.cable.freeze()
   const burst = Array.from({ length: 100 }, () => append({ text: 'x'.repeat(150_000) }))
-  await new Promise(resolve => setTimeout(resolve, 200))
+  // A turn for what is ready to be written.
+  await new Promise(resolve => setImmediate(resolve))
   server.cable.disconnect()
   await Promise.race([Promise.all(burst), new Promise(resolve => setTimeout(resolve, 5_000))])
 }
