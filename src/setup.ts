@@ -1,10 +1,11 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { access, link, mkdir, open, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Logger, pino } from 'pino'
+import { type DestinationStream, type Logger, pino } from 'pino'
 import { startEmbeddedPostgres } from './adapters/postgres/embedded.ts'
 import type { Config } from './config.ts'
+import { loggable } from './kernel/http/problems.ts'
 import { lockDataDir } from './kernel/lock-data-dir.ts'
 import { StartupError } from './kernel/startup-error.ts'
 
@@ -43,9 +44,14 @@ export async function setUp(config: Config): Promise<Setup> {
   }
 }
 
-/** One JSON line an event, to standard error; standard output is for people. */
-export const openLog = ({ logLevel }: Pick<Config, 'logLevel'>): Logger =>
-  pino({ level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 2, sync: true }))
+/** Of an error only what `loggable` leaves: the database's own details quote rows. */
+const serializers = { err: (error: unknown) => (error instanceof Error ? loggable(error) : error) }
+
+/** One JSON line an event, to standard error unless told; standard output is for people. */
+export const openLog = (
+  { logLevel }: Pick<Config, 'logLevel'>,
+  destination: DestinationStream = pino.destination({ dest: 2, sync: true }),
+): Logger => pino({ level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers }, destination)
 
 async function claimed(dataDir: string, alone: boolean): Promise<() => Promise<void>> {
   try {
@@ -74,7 +80,7 @@ export async function keptSecret(dataDir: string): Promise<string> {
     })
   })
   if (found !== null) return found.trim()
-  const draft = join(dataDir, `.secret-${process.pid}`)
+  const draft = join(dataDir, `.secret-${randomUUID()}`)
   const handle = await open(draft, 'wx', 0o600)
   try {
     await handle.writeFile(`${randomBytes(32).toString('base64url')}\n`)
