@@ -4,8 +4,10 @@ import { landscape } from './adapters/media/landscape.ts'
 import { connectionOf } from './adapters/postgres/embedded.ts'
 import { type Foundation, migrations, openFoundation, startApp } from './app.ts'
 import { demo, demoPassword, demoSize } from './cli/demo.ts'
+import { exportKeys, exportLog, importKeys, importLog } from './cli/transfer.ts'
 import { type Config, readConfig } from './config.ts'
 import { migrate } from './kernel/migrate.ts'
+import { registerConsumers } from './kernel/projecting/leases.ts'
 import type { ReadModel } from './kernel/projecting/model.ts'
 import { type Progress, rebuild } from './kernel/projecting/rebuild.ts'
 import { verify } from './kernel/projecting/verify.ts'
@@ -13,8 +15,10 @@ import { Secrets } from './kernel/secrets.ts'
 import { sql } from './kernel/sql.ts'
 import { StartupError } from './kernel/startup-error.ts'
 import { consumerStatus } from './kernel/status.ts'
+import { timersModel } from './kernel/timers.ts'
 import { liveModel } from './projections/live/project.ts'
 import { readModels } from './projections/models.ts'
+import { timersOf } from './reactions/all.ts'
 import { keptSecret, openLog, type Setup, setUp } from './setup.ts'
 
 const help = `Darkroom's operator's tool. It works on the same environment as the server (DATA_DIR, DATABASE_URL, SECRET, …), which may run or not.
@@ -24,6 +28,8 @@ const help = `Darkroom's operator's tool. It works on the same environment as th
   npm run darkroom -- rebuild NAME…     makes read models anew beside the served ones and swaps them in; --all for every one
   npm run darkroom -- verify [NAME…]    compares read models with what the log gives, row for row: exits 0 where all are equal, else 1
   npm run darkroom -- demo [POSTS]      fills the network: 200 accounts, 2,000 posts (or POSTS, and a tenth as many accounts), likes, comments
+  npm run darkroom -- export-log FILE [KEYS]   writes the whole log as NDJSON, and the wrapped keys apart; both, and SECRET, make it again
+  npm run darkroom -- import-log FILE [KEYS]   fills an empty log from them: a new epoch, read models rebuilt; the server must not run
   npm run darkroom -- resume NAME       tries the event again at which a paused read model or reaction stands
 `
 
@@ -142,6 +148,35 @@ async function resume({ db }: Foundation, name: string): Promise<number> {
   return row === undefined ? 1 : 0
 }
 
+async function exportAll({ db, store }: Foundation, file: string, keysFile: string | undefined): Promise<number> {
+  print(`${await exportLog(store, file)} events in ${file}`)
+  if (keysFile !== undefined)
+    print(
+      `${await exportKeys(db, keysFile)} keys in ${keysFile}: they open under the same SECRET alone. Keep them apart from the log.`,
+    )
+  return 0
+}
+
+/** All that has tables: what the log makes, and what only continues. */
+const allModels: readonly ReadModel[] = [
+  ...readModels,
+  liveModel,
+  timersModel(
+    timersOf(() => {
+      throw new Error('no timer fires here')
+    }),
+  ),
+]
+
+async function importAll(foundation: Foundation, file: string, keysFile: string | undefined): Promise<number> {
+  const { db, store } = foundation
+  if (keysFile !== undefined) print(`${await importKeys(db, keysFile)} keys`)
+  print(`${await importLog({ db, store }, allModels, file)} events`)
+  await migrate(db, [], allModels)
+  await registerConsumers(db, allModels, await store.head())
+  return rebuildAll(foundation, readModels)
+}
+
 /** Through the commands, beside the running server or alone. */
 async function fillWithDemo(args: readonly string[]): Promise<number> {
   const posts = args[0] === undefined ? demoSize.posts : Number(args[0])
@@ -172,20 +207,27 @@ async function fillWithDemo(args: readonly string[]): Promise<number> {
 }
 
 async function run(command: string | undefined, args: readonly string[]): Promise<number> {
-  const known = ['status', 'migrate', 'rebuild', 'verify', 'resume', 'demo']
+  const known = ['status', 'migrate', 'rebuild', 'verify', 'resume', 'demo', 'export-log', 'import-log']
   if (command === undefined || !known.includes(command)) {
     print(help)
     return command === undefined || command === 'help' || command === '--help' ? 0 : 1
   }
-  if ((command === 'rebuild' && args.length === 0) || (command === 'resume' && args.length !== 1)) {
+  if (
+    (command === 'rebuild' && args.length === 0) ||
+    (command === 'resume' && args.length !== 1) ||
+    (command.endsWith('-log') && (args.length < 1 || args.length > 2))
+  ) {
     print(help)
     return 1
   }
   if (command === 'demo') return fillWithDemo(args)
-  const models = command === 'resume' || args.length === 0 || args.includes('--all') ? readModels : named(args)
+  const models =
+    ['resume', 'export-log', 'import-log'].includes(command) || args.length === 0 || args.includes('--all')
+      ? readModels
+      : named(args)
   const { foundation, close } = await open()
   try {
-    const done = await migrate(foundation.db, migrations, command === 'migrate' ? [...readModels, liveModel] : [])
+    const done = await migrate(foundation.db, migrations, command === 'migrate' ? allModels : [])
     switch (command) {
       case 'status':
         return await showStatus(foundation)
@@ -196,6 +238,10 @@ async function run(command: string | undefined, args: readonly string[]): Promis
         return await rebuildAll(foundation, models)
       case 'verify':
         return await verifyAll(foundation, models)
+      case 'export-log':
+        return await exportAll(foundation, args[0]!, args[1])
+      case 'import-log':
+        return await importAll(foundation, args[0]!, args[1])
       default:
         return await resume(foundation, args[0]!)
     }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { EventStore } from './ports/event-store.ts'
 import type { ReadModel } from './projecting/model.ts'
 import { runDdl } from './projecting/rebuild.ts'
-import { type Database, sql } from './sql.ts'
+import { type Database, type Db, sql } from './sql.ts'
 import { StartupError } from './startup-error.ts'
 
 /** A step of the schema that is state (log, keys, kernel): written once, never changed. Read models have versions of their own instead. */
@@ -41,10 +41,20 @@ function statementsOf(ddl: string): string[] {
     .filter(statement => statement !== '')
 }
 
+const newEpoch = (): string => randomBytes(4).toString('hex')
+
+/** After an import or a restore: positions and live messages of before mean nothing any more. */
+export async function newEpochs(db: Db): Promise<void> {
+  await db.run(sql`
+    insert into kernel.meta (epoch, live_epoch) values (${newEpoch()}, ${newEpoch()})
+    on conflict (single) do update set epoch = excluded.epoch, live_epoch = excluded.live_epoch`)
+}
+
 /** What this deployment's positions and live messages belong to; made at the first start. */
 export async function epochs(db: Database): Promise<{ epoch: string; liveEpoch: string }> {
-  const made = (): string => randomBytes(4).toString('hex')
-  await db.run(sql`insert into kernel.meta (epoch, live_epoch) values (${made()}, ${made()}) on conflict (single) do nothing`)
+  await db.run(
+    sql`insert into kernel.meta (epoch, live_epoch) values (${newEpoch()}, ${newEpoch()}) on conflict (single) do nothing`,
+  )
   const [row] = await db.run<{ epoch: string; live_epoch: string }>(sql`select epoch, live_epoch from kernel.meta`)
   return { epoch: row!.epoch, liveEpoch: row!.live_epoch }
 }
