@@ -6,7 +6,7 @@ import { FanOutResumed, FanOutStopped } from '../../src/domain/feed/fan-out.ts'
 import { PostDeleted, PostPublished } from '../../src/domain/posts/post.ts'
 import { Followed, Unfollowed } from '../../src/domain/relationships/relationship.ts'
 import type { Event } from '../../src/kernel/events.ts'
-import { sql } from '../../src/kernel/sql.ts'
+import { type Db, sql } from '../../src/kernel/sql.ts'
 import { feedModel, feedModelOf } from '../../src/projections/feed/project.ts'
 import { feedRows } from '../../src/projections/feed/queries.ts'
 import { relationshipsModel } from '../../src/projections/relationships/project.ts'
@@ -154,6 +154,31 @@ it('looks up the posts of authors whose fan-out is stopped, before and after and
 
 /** A small feed, so that a short log crosses its borders. */
 const small = feedModelOf({ kept: 3, isMark: postId => postId < '8', marks: 2 })
+
+it('has no gap and no double where a floor rises while a page is read', async () => {
+  const own = Array.from({ length: 6 }, () => published(ada, `9${randomUUID().slice(1)}`))
+  const marks = Array.from({ length: 2 }, () => published(ada, `0${randomUUID().slice(1)}`))
+  const before = [...own, followed(ada, ben)]
+  await project(before, small)
+  expect(await count('entries', ada)).toBe(3)
+  let statements = 0
+  const racing: Db = {
+    run: statement => kernel.db.run(statement),
+    async runCompiled<Row>(name: string, text: string, values: readonly unknown[]) {
+      const rows = await kernel.db.runCompiled<Row>(name, text, values)
+      if (++statements === 1) await project([...before, ...marks], small)
+      return rows
+    },
+  }
+  const rows = await feedRows(racing, { viewerId: ada, after: Number.MAX_SAFE_INTEGER, n: 5 })
+  expect(statements).toBe(2)
+  expect(rows.map(({ id }) => id)).toEqual(
+    own
+      .map(({ data }) => data.postId)
+      .reverse()
+      .slice(0, 5),
+  )
+})
 
 const logs = fc
   .array(

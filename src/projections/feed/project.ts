@@ -144,16 +144,16 @@ async function trimByMarks(published: readonly Published[], marks: number, tx: D
     delete from ${t.entries} e using moved where e.viewer = moved.viewer and e.position < moved.position`)
 }
 
-/** Leaves who follows someone new the newest of what had come by then. */
+/** Leaves who follows someone new the newest of what had come by then; these are never beneath a floor that is there. */
 async function trimByCount(followed: readonly Follow[], kept: number, tx: Db, t: T): Promise<void> {
   await tx.run(sql`
     with last as (select "followerId" as viewer, max(position) as position from ${rows('s', followColumns, followed)} group by "followerId"),
     moved as (
-      insert into ${t.floors} as f (viewer, position, marks)
+      insert into ${t.floors} (viewer, position, marks)
       select last.viewer, oldest.position, '{}' from last cross join lateral (
         select e.position from ${t.entries} e where e.viewer = last.viewer and e.position <= last.position
         order by e.position desc offset ${sql.lit(kept - 1)} limit 1) oldest
-      on conflict (viewer) do update set position = greatest(f.position, excluded.position)
+      on conflict (viewer) do update set position = excluded.position
       returning viewer, position)
     delete from ${t.entries} e using moved where e.viewer = moved.viewer and e.position < moved.position`)
 }
