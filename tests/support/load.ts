@@ -96,6 +96,7 @@ export async function underLoad(
     author.token = token
     await author.send('GET', `/posts/${postId}`)
   }
+  expect(liked.size).toBe(writers.length)
   const found = await commentsOf(author, postId)
   expect([...found].sort()).toEqual([...said].sort())
   for (const [writer, like] of liked) expect((await writer.send('GET', `/posts/${postId}`)).viewer.liked).toBe(like)
@@ -114,11 +115,11 @@ export async function underLoad(
   expect(listening.messages.filter(({ type }) => type === 'resync')).toEqual([])
 }
 
-/** Read models equal a rebuild, row for row. */
-export async function expectVerified(databaseUrl: string, secret: string): Promise<void> {
+/** Read models equal a rebuild, row for row. @param namespace of the log, as in config */
+export async function expectVerified(databaseUrl: string, secret: string, namespace = ''): Promise<void> {
   const pool = openPool(databaseUrl, 6, () => {})
   const db = database(pool)
-  const store = new EmbeddedEventStore(pool)
+  const store = new EmbeddedEventStore(pool, namespace)
   const codec = new Codec(allEvents, new PostgresKeyStore(db, new Secrets(secret).key('master')))
   try {
     for (const model of readModels) expect(await verify({ db, store, codec }, model)).toMatchObject({ differences: [], more: 0 })
