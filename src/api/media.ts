@@ -169,26 +169,43 @@ async function sendPicture(c: Ctx & Pick<Context, 'body' | 'redirect'>, key: str
 /** What the fields around a multipart file may take beside it. */
 const multipartSlack = 64 * 1024
 
-/** Bytes of uploads that are in memory at the same time, at most. */
+/** Bytes of uploads that are in memory at the same time, at most; of one account a quarter, for else who lets some hang stops everybody's. */
 const mostHeld = 512 * 1024 * 1024
+const mostHeldByOne = mostHeld / 4
 let held = 0
+const heldBy = new Map<string, number>()
 
-/** Reads the upload and does something with its bytes, as one of so many at the same time. @throws Problem unavailable, and those of reading */
+/** Counts bytes, negative ones when they are let go. @throws Problem rate_limited, unavailable where there is no room for them */
+function hold(accountId: string, bytes: number): void {
+  const own = (heldBy.get(accountId) ?? 0) + bytes
+  if (bytes > 0 && own > mostHeldByOne)
+    throw new Problem('rate_limited', 'You are uploading too much at once: wait until some of it is done.', {
+      headers: { 'Retry-After': '5' },
+    })
+  if (bytes > 0 && held + bytes > mostHeld) throw unavailable('Too many pictures are being uploaded.', 5)
+  held += bytes
+  if (own === 0) heldBy.delete(accountId)
+  else heldBy.set(accountId, own)
+}
+
+/** Reads the upload and does something with its bytes, as one of so many at the same time. @throws Problem rate_limited, unavailable, and those of reading */
 async function withUpload<T>(c: Ctx, use: (bytes: Uint8Array) => Promise<T>): Promise<T> {
   const multipart = /^multipart\/form-data\b/i.test(c.req.header('content-type') ?? '')
   const limit = uploadLimit + (multipart ? multipartSlack : 0)
-  const size = Math.min(limit, Number(c.req.header('content-length') ?? limit) || 0)
-  if (held + size > mostHeld) throw unavailable('Too many pictures are being uploaded.', 5)
-  held += size
+  const { id } = c.var.actor
+  let size = 0
   try {
-    const sent = await readBytes(c.req.raw, limit)
+    const sent = await readBytes(c.req.raw, limit, bytes => {
+      hold(id, bytes)
+      size += bytes
+    })
     const bytes = multipart ? await fileOf(sent, c.req.header('content-type') ?? '') : sent
     if (bytes.length === 0) throw new Problem('media_unreadable', 'The file is empty.')
     if (bytes.length > uploadLimit)
       throw new Problem('payload_too_large', `The file must not be larger than ${uploadLimit} bytes.`)
     return await use(bytes)
   } finally {
-    held -= size
+    hold(id, -size)
   }
 }
 

@@ -43,6 +43,21 @@ const form = (...files: [name: string, value: string | Blob][]): FormData => {
 const blob = (bytes: Uint8Array): Blob => new Blob([new Uint8Array(bytes)], { type: 'image/png' })
 
 describe('an upload', () => {
+  it('that hangs takes its account’s share of the memory, not that of others', async () => {
+    const hanging: ReadableStreamDefaultController[] = []
+    const answers = Array.from({ length: 3 }, () => {
+      const body = new ReadableStream({ start: controller => void hanging.push(controller) })
+      const headers = { Authorization: `Bearer ${ada.session.accessToken}`, 'Content-Length': String(50 * 1024 * 1024) }
+      return app.app.fetch(new Request('http://localhost/v1/media', { method: 'POST', body, headers, duplex: 'half' }))
+    })
+    const refused = await Promise.race(answers)
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '5'])
+    expect((await uploadRaw(ben, await picture(10, 10))).status).toBe(201)
+    for (const controller of hanging) controller.error(new Error('gone'))
+    expect((await Promise.all(answers)).map(({ status }) => status).sort()).toEqual([400, 400, 429])
+    expect((await uploadRaw(ada, await picture(10, 10))).status).toBe(201)
+  })
+
   it('answers 201 with a media object that is ready', async () => {
     const answer = await uploadRaw(ada, await picture(1200, 900))
     expect(answer.status).toBe(201)

@@ -53,14 +53,16 @@ function requireJson({ headers }: Request): void {
 
 /**
  * The whole body, never more than `limit` bytes of it.
+ * @param hold told of bytes before they are kept: of all that are declared, else of each part; throws where there is no room
  * @throws Problem 413 at once where the length is declared, else after `limit` bytes; 400 where the client went away
  */
-export async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
+export async function readBytes(request: Request, limit: number, hold?: (bytes: number) => void): Promise<Uint8Array> {
   const tooLarge = () =>
     new Problem('payload_too_large', `The body must not be larger than ${limit} bytes.`, { headers: { Connection: 'close' } })
   const declared = request.headers.get('content-length')
   if (declared !== null && Number(declared) > limit) throw tooLarge()
   if (declared === '0') return new Uint8Array()
+  if (declared !== null) hold?.(Number(declared))
   try {
     if (declared !== null) {
       const bytes = new Uint8Array(await request.arrayBuffer())
@@ -72,6 +74,7 @@ export async function readBytes(request: Request, limit: number): Promise<Uint8A
     for await (const chunk of request.body ?? []) {
       size += chunk.length
       if (size > limit) throw tooLarge()
+      hold?.(chunk.length)
       chunks.push(chunk)
     }
     return Buffer.concat(chunks)
