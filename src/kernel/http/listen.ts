@@ -46,7 +46,9 @@ export async function listen(options: {
   // Whoever offers HTTP/2 (`Upgrade: h2c`, as some clients do with every request) is answered in HTTP/1.1, as the offer allows.
   const shouldUpgradeCallback = ({ headers }: IncomingMessage): boolean =>
     server.listenerCount('upgrade') > 0 && headers.upgrade?.toLowerCase() === 'websocket'
-  const server: Server = createServer({ ...timeouts, maxHeaderSize: 16 * 1024, shouldUpgradeCallback }, (request, response) => {
+  // Node itself would refuse a missing Host, without a problem.
+  const http = { ...timeouts, maxHeaderSize: 16 * 1024, requireHostHeader: false, shouldUpgradeCallback }
+  const server: Server = createServer(http, (request, response) => {
     answering.add(response)
     response.once('close', () => {
       answering.delete(response)

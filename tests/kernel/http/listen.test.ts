@@ -91,6 +91,7 @@ describe('a listening server', () => {
       'malformed',
     ],
     ['huge headers', `GET /fast HTTP/1.1\r\nHost: x\r\nX: ${'a'.repeat(20_000)}\r\n\r\n`, 431, 'headers_too_large'],
+    ['no Host', 'GET /fast HTTP/1.1\r\nConnection: close\r\n\r\n', 400, 'malformed'],
     ['a Host that is none', 'GET /fast HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n', 400, 'malformed'],
   ])('%s gets a problem, and the connection ends', async (_, bytes, status, code) => {
     const { server } = await start()
