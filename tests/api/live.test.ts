@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { get } from 'node:http'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { type Person, type TestApp, testApp } from '../support/app.ts'
@@ -234,6 +235,14 @@ it('a refused handshake keeps no connection, also where the client leaves its si
   const [socket] = await opened
   await once(socket, 'close')
   client.destroy()
+})
+
+it('refuses a handshake of another form with a problem', async () => {
+  const { port } = await app.listen()
+  const headers = { Authorization: `Bearer ${bob.session.accessToken}`, Connection: 'Upgrade', Upgrade: 'websocket' }
+  const [response] = await once(get({ port, path: '/v1/live', headers }), 'response')
+  const [body] = await once(response, 'data')
+  expect([response.statusCode, JSON.parse(body)]).toMatchObject([400, { code: 'malformed' }])
 })
 
 it('HEAD of the stream opens none', async () => {

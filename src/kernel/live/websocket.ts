@@ -37,6 +37,7 @@ export type Upgrade = {
 /** The one `upgrade` listener: WebSockets at /v1/live, anything else is refused as HTTP. Returns how to end. */
 export function acceptWebSockets(server: Server, { hub, log, authenticate }: Upgrade): () => void {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: frameBytes, clientTracking: false })
+  sockets.on('wsClientError', ({ message }, socket) => refuse(socket, new Problem('malformed', `${message}.`)))
 
   const upgrade = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
     // Until ws has it, a socket that breaks must not take the process with it.
