@@ -6,7 +6,6 @@ import {
   eventTypeFilter,
   type Filter,
   FORWARDS,
-  type ReadPosition,
   START,
   streamNameFilter,
 } from '@eventstore/db-client'
@@ -28,120 +27,126 @@ export type Following = {
 const sliceEvents = 1_000
 /** Events that the client reads ahead of the reader. */
 const aheadEvents = 500
-/** Events looked through between two reports while far behind. Live it is 1: each position passed is reported, or a token would wait for it. */
-const wideWindow = 4_096
-/** Bytes of log. Nearer to its end than this, what is missing is read with the window of 1. */
-const near = 256 * 1024
+/**
+ * Events looked through between two reports, by the bytes of log that are missing. Wide is quick far behind, but leaves what follows the last
+ * report to the next one; live it is 1: each position passed is reported, or a token would wait for it.
+ */
+const windows = [
+  { window: 4_096, beyond: 256 * 1024 },
+  { window: 64, beyond: 16 * 1024 },
+  { window: 1, beyond: -1 },
+] as const
 
+type AllEvent = NonNullable<AllStreamResolvedEvent['event']>
 /** Put into the stream of events by ourselves, where the server said it. */
 type Mark = { readonly checkpoint: number } | { readonly caughtUp: true }
 
-/**
- * One subscription's life: slices from `after` on until it fails (throws), the server ends it, or it has caught up with the wide window (then
- * the next one is near, and live).
- */
-export async function* follow({ client, namespace, after, types, signal, patience }: Following): AsyncGenerator<Slice> {
-  const wanted = types === undefined ? null : new Set(types)
-  const logged = (event: AllStreamResolvedEvent['event']): LoggedEvent | null => {
-    if (event === undefined || (wanted !== null && !wanted.has(event.type))) return null
-    return toLogged(event, namespace)
-  }
+/** Slices from `after` on, first through wide windows where much is missing, until it fails (throws) or the server ends it. */
+export async function* follow(following: Following): AsyncGenerator<Slice> {
+  const { client, patience } = following
   const end = await readHead(client, patience.attempt)
   const head = end === null ? 0 : toNumber(end.commit)
-  const wide = head - after > near
-  const { from, first } = await resume(client, after, patience)
+  let after = following.after
+  for (const { window, beyond } of windows) {
+    if (head - after <= beyond) continue
+    const caughtUpAt = yield* subscription({ ...following, after }, window)
+    if (caughtUpAt === null) return
+    after = caughtUpAt
+  }
+}
 
+/** One subscription's life. Answers how far it came where the window can be narrowed, null where the server has ended it. */
+async function* subscription(
+  { client, namespace, after, types, signal, patience }: Following,
+  window: number,
+): AsyncGenerator<Slice, number | null> {
+  const wanted = types === undefined ? null : new Set(types)
   let passed = after
+  let checkpoint: number | null = null
   let live = false
   let told: Pick<Slice, 'passed' | 'caughtUp'> = { passed, caughtUp: false }
   let events: LoggedEvent[] = []
-  const take = (event: NonNullable<AllStreamResolvedEvent['event']>): void => {
+  const take = (event: AllEvent): void => {
     const position = toNumber(event.position.commit)
     if (position <= passed) return
     passed = position
-    const mine = logged(event)
-    if (mine !== null) events.push(mine)
+    const logged = wanted === null || wanted.has(event.type) ? toLogged(event, namespace) : null
+    if (logged !== null) events.push(logged)
   }
-  if (first !== undefined) take(first)
+  const from = await resume(client, after, patience)
+  if (from !== START) take(from)
 
-  const subscription = client.subscribeToAll(
+  const reading = client.subscribeToAll(
     {
-      fromPosition: from,
+      fromPosition: from === START ? START : from.position,
       requiresLeader: true,
       resolveLinkTos: false,
-      filter: filter(namespace, types, wide ? wideWindow : 1, (position, to) =>
-        to.push({ checkpoint: toNumber(position) } satisfies Mark),
-      ),
+      filter: filter(namespace, types, window, (position, to) => to.push({ checkpoint: toNumber(position) } satisfies Mark)),
     },
     { highWaterMark: aheadEvents },
   )
   // The client emits errors also when nobody reads any more; one without a listener would end the process.
-  subscription.on('error', () => {})
-  subscription.on('caughtUp', () => subscription.push({ caughtUp: true } satisfies Mark))
+  reading.on('error', () => {})
+  reading.on('caughtUp', () => reading.push({ caughtUp: true } satisfies Mark))
   const stop = (): void => {
-    subscription.destroy()
+    reading.destroy()
   }
   signal.addEventListener('abort', stop, { once: true })
   if (signal.aborted) stop()
-  const watch = new Watch(client, subscription, patience)
+  const watch = new Watch(client, reading, patience)
   try {
-    const items: AsyncIterable<AllStreamResolvedEvent | Mark> = subscription
+    const items: AsyncIterable<AllStreamResolvedEvent | Mark> = reading
     for await (const item of items) {
       watch.heard()
-      if ('checkpoint' in item) passed = Math.max(passed, item.checkpoint)
-      else if ('caughtUp' in item) {
-        // All that was in the log when the subscription began has come by, and its head was read before that.
-        passed = Math.max(passed, head)
+      if ('checkpoint' in item) {
+        checkpoint = item.checkpoint
+        passed = Math.max(passed, checkpoint)
+      } else if ('caughtUp' in item) {
         live = true
+        // A checkpoint of the history stands before the last event looked at, which no other message tells of if it does not match.
+        if (window === 1 && checkpoint !== null) take(await eventFrom(client, checkpoint, patience))
       } else if (item.event !== undefined) take(item.event)
       // What has arrived belongs to one slice; messages reach the stream one by one, a turn lets those in that are there.
       if (events.length < sliceEvents) {
-        if (subscription.readableLength === 0) await turn()
-        if (subscription.readableLength > 0) continue
+        if (reading.readableLength === 0) await turn()
+        if (reading.readableLength > 0) continue
       }
-      const caughtUp = live && subscription.readableLength === 0
+      const caughtUp = live && window === 1 && reading.readableLength === 0
       if (events.length > 0 || passed > told.passed || caughtUp !== told.caughtUp) {
         told = { passed, caughtUp }
         const slice = { events, ...told }
         events = []
         yield slice
       }
-      if (live && wide) return
+      if (live && window > 1) return passed
       watch.waits(passed, live)
     }
+    return null
   } finally {
     watch.end()
     signal.removeEventListener('abort', stop)
     // Leaving the loop ends the stream but not the call. One that never came about cannot be cancelled, and needs not.
-    subscription.unsubscribe().catch(() => {})
+    reading.unsubscribe().catch(() => {})
   }
 }
 
-/**
- * From where to ask, so that nothing is skipped and nothing comes twice. The server takes the event at or behind the position asked for as the
- * one that the reader has, and begins with the next. At the position of an event that is right. `after` may also lie between two events: a
- * checkpoint reported while catching up is the end of the last record looked at ({commit, prepare: 0}), and a scavenge may have removed the
- * event. There the next event would be lost; so it is read here, is delivered by us, and its position is the one to go on from.
- */
-async function resume(
-  client: EventStoreDBClient,
-  after: number,
-  { attempt }: Patience,
-): Promise<{ from: ReadPosition; first?: NonNullable<AllStreamResolvedEvent['event']> }> {
-  if (after === 0) return { from: START }
-  const options = {
-    direction: FORWARDS,
-    fromPosition: toPosition(after),
-    maxCount: 1,
-    resolveLinkTos: false,
-    requiresLeader: true,
-  } as const
+/** The event at a position, or the first one behind it. @throws EventStoreUnavailable where there is none: a new leader may still be indexing */
+async function eventFrom(client: EventStoreDBClient, position: number, { attempt }: Patience): Promise<AllEvent> {
+  const fromPosition = toPosition(position)
+  const options = { direction: FORWARDS, fromPosition, maxCount: 1, resolveLinkTos: false, requiresLeader: true } as const
   const [next] = await collect(client.readAll(options), attempt)
-  const event = next?.event
-  // Where there is none, one that came between this read and the subscription would be lost. A new leader may still be indexing.
-  if (event === undefined) throw new EventStoreUnavailable(`the log ends before position ${after}`)
-  return toNumber(event.position.commit) > after ? { from: event.position, first: event } : { from: event.position }
+  if (next?.event === undefined) throw new EventStoreUnavailable(`the log ends before position ${position}`)
+  return next.event
 }
+
+/**
+ * The event to ask from, so that nothing is skipped and nothing comes twice. The server takes the event at or behind the position asked for as
+ * the one that the reader has, and begins with the next. At the position of an event that is right. `after` may also lie between two events: a
+ * checkpoint of the history is the end of the last record before those looked at ({commit, prepare: 0}), and a scavenge may have removed the
+ * event. There the next event would be lost; so it is read here, and is delivered by us where its position is behind `after`.
+ */
+const resume = (client: EventStoreDBClient, after: number, patience: Patience): Promise<AllEvent> | typeof START =>
+  after === 0 ? START : eventFrom(client, after, patience)
 
 /** By stream where there is a namespace, else by type: the server takes one of the two. The events of the server itself ($…) are left out. */
 function filter(
