@@ -146,7 +146,8 @@ export class NatsBus implements Bus {
       else if (type === 'reconnect') {
         this.#connected = true
         backoff.reset()
-        this.#log.info({ server: data }, 'NATS is back')
+        // As loud as its going: who read that wants to read this.
+        this.#log.warn({ server: data }, 'NATS is back')
       } else if (type === 'error') this.#log.warn({ error: data }, 'NATS refuses something')
     }
     if (!this.#closed) this.#log.error({}, 'the NATS client has given up: live messages and positions are found by polling')
