@@ -8,9 +8,10 @@ import { accessTokens } from './adapters/crypto/access-tokens.ts'
 import { luciaSessions } from './adapters/crypto/lucia.ts'
 import { passwords } from './adapters/crypto/passwords.ts'
 import { EmbeddedEventStore, logSchema } from './adapters/eventstore/embedded.ts'
+import { eventStoreProblem, isTransient as isLogAway, openEventStoreDb } from './adapters/eventstore/eventstoredb.ts'
 import { outbox } from './adapters/mail/outbox.ts'
 import { imaging } from './adapters/media/imaging.ts'
-import { closePool, database, databaseProblem, isTransient, openPool } from './adapters/postgres/database.ts'
+import { answerWithin, closePool, database, databaseProblem, isTransient, openPool } from './adapters/postgres/database.ts'
 import { keysSchema, PostgresKeyStore } from './adapters/postgres/keys.ts'
 import { folderStorage } from './adapters/storage/folder.ts'
 import type { AppEnv } from './api/env.ts'
@@ -82,7 +83,7 @@ export type App = {
   readonly routes: Hono<HttpEnv>
   readonly commands: Commands
   readonly db: Database
-  readonly store: EmbeddedEventStore
+  readonly store: EventStore
   readonly codec: Codec
   readonly timers: TimerLoop
   /** Adds the live channel's listener of `upgrade`. */
@@ -95,8 +96,11 @@ export type App = {
 
 /** What the log gives, for the tool that rebuilds and verifies. */
 export type Foundation = {
+  /** For what may take as long as it takes. */
   readonly db: Database
-  readonly store: EmbeddedEventStore
+  /** For what somebody waits for. */
+  readonly brief: Database
+  readonly store: EventStore
   readonly codec: Codec
   readonly keys: PostgresKeyStore
   close(): Promise<void>
@@ -124,11 +128,24 @@ export async function openFoundation(
       { cause: error },
     )
   }
+  const eventStoreAt = (url: string): Promise<EventStore> =>
+    openEventStoreDb({ url, namespace: config.namespace, log }).catch(async (error: unknown) => {
+      await Promise.all([closePool(logPool), closePool(pool)])
+      throw new StartupError(
+        `The event store of EVENTSTORE_URL cannot be used (${(error as Error).message}): start it, or check the URL.`,
+        { cause: error },
+      )
+    })
   const db = database(pool)
-  const store = new EmbeddedEventStore(logPool, config.namespace, broken)
-  const keys = new PostgresKeyStore(db, secrets.key('master'))
+  const brief = database(pool, answerWithin)
+  const store =
+    config.eventStoreUrl === null
+      ? new EmbeddedEventStore(logPool, config.namespace, broken)
+      : await eventStoreAt(config.eventStoreUrl)
+  const keys = new PostgresKeyStore(brief, secrets.key('master'))
   return {
     db,
+    brief,
     store,
     keys,
     codec: new Codec(allEvents, keys),
@@ -149,7 +166,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const { config, log, version, publicUrl, databaseUrl, clock = systemClock } = options
   const secrets = new Secrets(options.secret, config.secretPrevious)
   const foundation = await openFoundation({ ...options, secrets })
-  const { db, store, codec, keys } = foundation
+  const { db, brief, store, codec, keys } = foundation
   const ending: (() => Promise<unknown>)[] = [() => foundation.close()]
   // Whatever one part says at its end, the others are ended too.
   const stop = async (): Promise<void> => {
@@ -172,11 +189,11 @@ export async function startApp(options: AppOptions): Promise<App> {
 
     const bus = options.bus ?? (await openBus(config, log))
     ending.push(() => bus.close())
-    const positions = new Positions(db, bus)
+    const positions = new Positions(brief, bus)
     ending.push(() => positions.close())
     const tokens = new Tokens(secrets, epoch)
     const execute = createExecute(options.around?.store?.(store) ?? store, codec, clock)
-    const reading: Reading = { db, clock, secrets, publicUrl }
+    const reading: Reading = { db: brief, clock, secrets, publicUrl }
     const pictures = imaging()
     ending.push(() => pictures.close())
     const guessPool = openPool(databaseUrl, 2, error => log.warn({ error: String(error) }, 'a connection to the database broke'))
@@ -212,7 +229,10 @@ export async function startApp(options: AppOptions): Promise<App> {
     const does = (role: Config['role']): boolean => config.role === 'all' || config.role === role
     const consumers = [...(does('projector') ? projecting : []), ...(does('reactor') ? reacting : [])]
     if (consumers.length > 0) {
-      const runner = new Runner({ store, db, bus, log, holder, isTransient }, consumers)
+      const runner = new Runner(
+        { store, db: brief, bus, log, holder, isTransient: error => isTransient(error) || isLogAway(error) },
+        consumers,
+      )
       ending.push(() => runner.stop())
       await runner.start()
     }
@@ -235,7 +255,7 @@ export async function startApp(options: AppOptions): Promise<App> {
 
     const status = async () => {
       const at = await store.head()
-      return { head: at, consumers: await consumerStatus(db, models, at) }
+      return { head: at, consumers: await consumerStatus(brief, models, at) }
     }
     const { registry, observe } = metrics({ status, liveClients: () => live?.hub.size ?? 0 })
     ending.push(async () => registry.clear())
@@ -245,7 +265,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       corsOrigins: config.corsOrigins,
       trustedProxies: config.trustedProxies,
       rateLimit: config.rateLimit,
-      classify: databaseProblem,
+      classify: error => databaseProblem(error) ?? eventStoreProblem(error),
       observe,
     })
     app.use(async (c, next) => {
@@ -265,7 +285,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         opsToken: config.opsToken,
         registry,
         status,
-        troubles: () => troublesOf(status),
+        troubles: () => troublesOf(status, store),
       }),
     )
     if (live !== null) {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { EmbeddedEventStore } from './adapters/eventstore/embedded.ts'
 import { landscape } from './adapters/media/landscape.ts'
 import { connectionOf } from './adapters/postgres/embedded.ts'
 import { type Foundation, migrations, openFoundation, startApp } from './app.ts'
@@ -171,7 +172,7 @@ const allModels: readonly ReadModel[] = [
 async function importAll(foundation: Foundation, file: string, keysFile: string | undefined): Promise<number> {
   const { db, store } = foundation
   if (keysFile !== undefined) print(`${await importKeys(db, keysFile)} keys`)
-  print(`${await importLog({ db, store }, allModels, file)} events`)
+  print(`${await importLog({ db, store }, allModels, file, store instanceof EmbeddedEventStore ? 200 : 1)} events`)
   await migrate(db, [], allModels)
   await registerConsumers(db, allModels, await store.head())
   return rebuildAll(foundation, readModels)

@@ -64,6 +64,10 @@ const Environment = v.object({
   SECRET_PREVIOUS: v.optional(v.pipe(text, v.minLength(32, 'write at least 32 characters'))),
   /** A PostgreSQL 16 or later with a UTF-8 database; without it the embedded one is used. */
   DATABASE_URL: v.optional(url('postgres:', 'postgresql:')),
+  /** An EventStoreDB 23.10 or later, `esdb://…`, one host, several, or `esdb+discover://`; without it the log is in the database. */
+  EVENTSTORE_URL: v.optional(
+    v.pipe(text, v.regex(/^(esdb|kurrentdb|kdb)(\+discover)?:\/\/./, 'write a URL that begins with esdb://')),
+  ),
   /** A NATS; without it live messages and positions reach other processes by polling only. */
   NATS_URL: v.optional(urls('nats:', 'tls:')),
   /** What this process does of the whole. */
@@ -81,7 +85,7 @@ const Environment = v.object({
 })
 
 /** Parts of the plan that this release does not have yet: naming one is a mistake that must not pass in silence. */
-const notYet = ['EVENTSTORE_URL', 'S3_URL', 'SMTP_URL', 'KEYS_URL'] as const
+const notYet = ['S3_URL', 'SMTP_URL', 'KEYS_URL'] as const
 
 export type Config = {
   readonly production: boolean
@@ -97,6 +101,8 @@ export type Config = {
   /** Null: the embedded database. */
   readonly databaseUrl: string | null
   /** Null: a bus within the process. */
+  /** Null: the embedded log, in the database. */
+  readonly eventStoreUrl: string | null
   readonly natsUrl: string | null
   readonly role: 'all' | 'api' | 'projector' | 'reactor'
   readonly namespace: string
@@ -154,6 +160,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     secret,
     secretPrevious: env.SECRET_PREVIOUS ?? null,
     databaseUrl: env.DATABASE_URL ?? null,
+    eventStoreUrl: env.EVENTSTORE_URL ?? null,
     natsUrl: env.NATS_URL ?? null,
     role: env.ROLE,
     subjectPrefix: env.NAMESPACE === '' ? '' : `${env.NAMESPACE}.`,

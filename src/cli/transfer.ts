@@ -118,21 +118,25 @@ export async function importKeys(db: Database, file: string): Promise<number> {
   return count
 }
 
-/** So many streams are appended to at once, each once. */
-const atOnce = 200
+/** A server's own events do not count: it has them from its first start. */
+async function hasEvents(store: EventStore): Promise<boolean> {
+  for await (const _ of eventsOf(store, await store.head(), () => {})) return true
+  return false
+}
 
 /**
  * Fills an empty log from an export, in its order, and begins a new epoch: old tokens are refused, live clients start anew. Read models begin
  * again (rebuild them next); reactions begin at what comes. The server must not run.
+ * @param atOnce streams that are appended to at once, each once: more than one where the log keeps the order in which appends begin
  * @throws StartupError where the log has events or a server runs, or where the file is not an export
  */
 export async function importLog(
   { db, store }: { db: Database; store: EventStore },
   models: readonly ReadModel[],
   file: string,
-  step: (events: number) => void = () => {},
+  atOnce: number,
 ): Promise<number> {
-  if ((await store.head()) > 0) throw new StartupError('The log is not empty: import into a new DATA_DIR or DATABASE_URL.')
+  if (await hasEvents(store)) throw new StartupError('The log is not empty: import into a new DATA_DIR or DATABASE_URL.')
   const [running] = await db.run(sql`select key from kernel.consumers where holder is not null and lease_until > now() limit 1`)
   if (running !== undefined) throw new StartupError('A server runs on this database: stop it, then import.')
   let events = 0
@@ -142,7 +146,6 @@ export async function importLog(
     await Promise.all([...run].map(([stream, append]) => store.append(stream, append.events, append.expected)))
     for (const append of run.values()) events += append.events.length
     run = new Map()
-    step(events)
   }
   let last = ''
   for await (const { stream, revision, ...event } of linesOf(file, Line)) {

@@ -1,3 +1,4 @@
+import type { EventStore } from './ports/event-store.ts'
 import type { ReadModel } from './projecting/model.ts'
 import { type Database, sql } from './sql.ts'
 
@@ -66,15 +67,23 @@ export async function consumerStatus(db: Database, models: readonly ReadModel[],
   })
 }
 
+/** About so many events behind, a read model is said to be no more ready. */
+const eventsBehind = 10_000
+
 /** Why this process cannot serve as it should. A model that lags is told, for reads that name a newer token have to wait for it. */
-export async function troublesOf(status: () => Promise<{ consumers: readonly ConsumerStatus[] }>): Promise<string[]> {
+export async function troublesOf(
+  status: () => Promise<{ consumers: readonly ConsumerStatus[] }>,
+  { positionsPerEvent }: Pick<EventStore, 'positionsPerEvent'>,
+): Promise<string[]> {
   try {
     const { consumers } = await status()
     return consumers.flatMap(({ name, state, lag }) => {
       if (state === 'paused') return [`${name} is paused at an event that it cannot project`]
-      return lag > 10_000 && state !== 'waiting_for_upgrade' ? [`${name} is ${lag} positions behind the log`] : []
+      return lag > eventsBehind * positionsPerEvent && state !== 'waiting_for_upgrade'
+        ? [`${name} is ${lag} positions behind the log`]
+        : []
     })
   } catch (error) {
-    return [`the database does not answer: ${(error as Error).message}`]
+    return [`the database or the event log does not answer: ${(error as Error).message}`]
   }
 }

@@ -50,6 +50,7 @@ it('would see it: a node that trusts its cache where it decides nothing loses th
   const remembered = new Map<string, readonly LoggedEvent[]>()
   const trusting: EventStore = {
     maxEventBytes: kernel.store.maxEventBytes,
+    positionsPerEvent: 1,
     subscribe: options => kernel.store.subscribe(options),
     head: () => kernel.store.head(),
     close: async () => {},

@@ -301,6 +301,7 @@ it.each([
   let looks = 0
   const store: EventStore = {
     maxEventBytes: kernel.store.maxEventBytes,
+    positionsPerEvent: 1,
     append: (...given) => kernel.store.append(...given),
     read: stream => kernel.store.read(stream),
     subscribe: subscription => kernel.store.subscribe(subscription),

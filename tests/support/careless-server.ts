@@ -20,6 +20,7 @@ const app = await startApp({
   around: {
     store: store => ({
       maxEventBytes: store.maxEventBytes,
+      positionsPerEvent: 1,
       read: stream => store.read(stream),
       subscribe: options => store.subscribe(options),
       head: () => store.head(),

@@ -9,7 +9,7 @@ import {
   type Subscription,
   WrongRevision,
 } from '../../kernel/ports/event-store.ts'
-import { isTransient } from '../postgres/database.ts'
+import { answerWithin, isTransient } from '../postgres/database.ts'
 import { Wakeups } from './wakeups.ts'
 
 /**
@@ -77,6 +77,7 @@ const sliceEvents = 1_000
 /** The event log in Postgres: one connection commits many waiting appends together (group commit). */
 export class EmbeddedEventStore implements EventStore {
   readonly maxEventBytes = 1_000_000
+  readonly positionsPerEvent = 1
   readonly #pool: pg.Pool
   readonly #prefix: string
   readonly #wakeups: Wakeups
@@ -107,6 +108,7 @@ export class EmbeddedEventStore implements EventStore {
 
   async read(stream: string): Promise<readonly LoggedEvent[]> {
     const { rows } = await this.#pool.query<Row>({
+      ...answerWithin,
       name: 'log.read',
       text: 'select position, stream, revision, id, type, data, metadata from log.events where stream = $1 order by revision',
       values: [this.#prefix + stream],
@@ -137,7 +139,10 @@ export class EmbeddedEventStore implements EventStore {
   }
 
   async head(): Promise<number> {
-    const { rows } = await this.#pool.query<{ head: number }>('select coalesce(max(position), 0) as head from log.events')
+    const { rows } = await this.#pool.query<{ head: number }>({
+      ...answerWithin,
+      text: 'select coalesce(max(position), 0) as head from log.events',
+    })
     return rows[0]!.head
   }
 
@@ -183,6 +188,7 @@ export class EmbeddedEventStore implements EventStore {
   async #write(batch: readonly Waiting[]): Promise<void> {
     const events = batch.flatMap(append => append.events)
     const { rows } = await this.#pool.query<{ had: number; last_position: number | null }>({
+      ...answerWithin,
       name: 'log.append',
       text: 'select had, last_position from log.append($1, $2, $3, $4, $5, $6::text[]::json[], $7::text[]::json[]) order by ordinal',
       values: [
@@ -206,6 +212,7 @@ export class EmbeddedEventStore implements EventStore {
   /** Where the expectation failed: was it this very append, answered but never heard? */
   async #repeated({ stream, events, expected }: Waiting): Promise<Appended> {
     const { rows } = await this.#pool.query<{ id: string; position: number }>({
+      ...answerWithin,
       name: 'log.repeated',
       text: 'select id, position from log.events where stream = $1 and revision > $2 and revision <= $3 order by revision',
       values: [stream, expected, expected + events.length],

@@ -53,6 +53,7 @@ export async function openEventStoreDb(options: EventStoreDbOptions): Promise<Ev
  * tests/contracts/eventstoredb-facts.test.ts. */
 export class EventStoreDb implements EventStore {
   readonly maxEventBytes = maxEventBytes
+  readonly positionsPerEvent = 600
   readonly #namespace: string
   readonly #log: Log
   readonly #patience: Patience

@@ -22,11 +22,12 @@ export const typeParsers: pg.CustomTypesConfig = {
 /** Milliseconds that a transaction may wait for its own process. */
 const idleInTransactionMs = 7_000
 
-/** @param most connections that are open at once; a query waits 5 s at most for one */
-export function openPool(url: string, most: number, onError: (error: Error) => void): pg.Pool {
+/** @param most connections that are open at once; a query waits 5 s at most for one @param limit of each statement; none by default */
+export function openPool(url: string, most: number, onError: (error: Error) => void, limit: Limit = {}): pg.Pool {
   const pool = new Pool({
     connectionString: url,
     max: most,
+    ...limit,
     types: typeParsers,
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 60_000,
@@ -56,20 +57,25 @@ export async function closePool(pool: pg.Pool): Promise<void> {
   while (open.size > 0) await once(pool, 'remove')
 }
 
-const runner = (client: pg.Pool | pg.PoolClient): Db => ({
+const runner = (client: pg.Pool | pg.PoolClient, limit: Limit): Db => ({
   async run(statement) {
     const { name, text, values } = compile(statement)
-    return (await client.query({ name, text, values: values as unknown[] })).rows
+    return (await client.query({ ...limit, name, text, values: values as unknown[] })).rows
   },
   async runCompiled(name, text, values) {
-    return (await client.query({ name, text, values: values as unknown[] })).rows
+    return (await client.query({ ...limit, name, text, values: values as unknown[] })).rows
   },
 })
 
-/** The kernel's view of a pool. */
-export function database(pool: pg.Pool): Database {
+type Limit = { readonly query_timeout?: number }
+
+/** Milliseconds after which a statement of somebody who waits has failed: a database that is frozen or unreachable answers nothing at all. */
+export const answerWithin: Limit = { query_timeout: 10_000 }
+
+/** The kernel's view of a pool. @param limit of each statement; none by default, for what may take as long as it takes */
+export function database(pool: pg.Pool, limit: Limit = {}): Database {
   return {
-    ...runner(pool),
+    ...runner(pool, limit),
     async transaction(work, isolation = 'read committed') {
       const client = await pool.connect()
       let broken: Error | undefined
@@ -79,14 +85,17 @@ export function database(pool: pg.Pool): Database {
       }
       client.on('error', breaks)
       try {
-        await client.query(`begin isolation level ${isolation}`)
-        const result = await work(runner(client))
-        await client.query('commit')
+        await client.query({ ...limit, text: `begin isolation level ${isolation}` })
+        const result = await work(runner(client, limit))
+        await client.query({ ...limit, text: 'commit' })
         return result
       } catch (error) {
-        await client.query('rollback').catch((failed: Error) => {
-          broken = failed
-        })
+        // A connection that does not answer is closed, and what was begun on it ends with it.
+        if (isTimeout(error)) broken = error as Error
+        else
+          await client.query('rollback').catch((failed: Error) => {
+            broken = failed
+          })
         throw error
       } finally {
         client.off('error', breaks)
@@ -96,6 +105,8 @@ export function database(pool: pg.Pool): Database {
   }
 }
 
+const isTimeout = (error: unknown): boolean => error instanceof Error && error.message === 'Query read timeout'
+
 /** Errors that say nothing about the statement: of the connection (08), of idle transactions (25P03), of locks and serialisation (40, 55P03), of resources (53), of the operator (57). */
 export function isTransient(error: unknown): boolean {
   if (!(error instanceof Error)) return false
@@ -104,7 +115,7 @@ export function isTransient(error: unknown): boolean {
     if (/^(08|40|53|57|58)[0-9A-Z]{3}$/.test(code) || code === '55P03' || code === '25P03') return true
     if (/^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)/.test(code)) return true
   }
-  return /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|Cannot use a pool after/i.test(
+  return isTimeout(error) || /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|Cannot use a pool after/i.test(
     error.message,
   )
 }

@@ -26,6 +26,8 @@ export type Subscription = {
 export interface EventStore {
   /** The largest event accepted, bytes of data and metadata together. */
   readonly maxEventBytes: number
+  /** About how many positions an event takes: 1 where they count events, its bytes where they are offsets. */
+  readonly positionsPerEvent: number
   /**
    * Appends all or none, durable when it returns. A retry of the same event ids at the same revision answers as the first time.
    * @param expected the revision of the stream's last event, or `noStream`

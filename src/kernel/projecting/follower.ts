@@ -24,7 +24,7 @@ export type Following = {
 }
 
 const batchEvents = 1_000
-/** A checkpoint without rows to write is kept only so often: a restart looks through so many positions again at most. */
+/** A checkpoint without rows to write is kept only so often: a restart looks through about so many events again at most. */
 const idleCheckpointEvery = 10_000
 
 /** One consumer in this process: waits until it is its share, and for the lease, reads by itself until it has caught up, then from the dispatcher, and back where it falls behind. */
@@ -165,7 +165,7 @@ export class Follower {
     const { key } = this.consumer
     const lease = this.#lease!
     if (events.length === 0) {
-      if (through - this.#checkpoint > idleCheckpointEvery) await this.#move(through)
+      if (through - this.#checkpoint > idleCheckpointEvery * this.#with.store.positionsPerEvent) await this.#move(through)
       return
     }
     for (let failures = 0; !signal.aborted; failures++) {

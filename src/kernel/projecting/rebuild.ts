@@ -16,7 +16,7 @@ export type Progress = {
 export type RebuildParts = { readonly store: EventStore; readonly codec: Codec; readonly db: Database }
 
 const fillBatch = 5_000
-/** So near to the live model, the rest is done within the swap. */
+/** So near to the live model (in events), the rest is done within the swap. */
 const swapWithin = 2_000
 
 /** Runs a list of DDL statements: their texts are the model's own. */
@@ -107,7 +107,7 @@ export async function rebuild(
     )
     for (;;) {
       target = await store.head()
-      if (target - position <= swapWithin) break
+      if (target - position <= swapWithin * store.positionsPerEvent) break
       await upTo(target)
     }
     await swap(parts, model, holder, next, position)

@@ -1,0 +1,57 @@
+import { randomBytes } from 'node:crypto'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { verify } from '../../src/kernel/projecting/verify.ts'
+import { readModels } from '../../src/projections/models.ts'
+import { type TestApp, testApp } from '../support/app.ts'
+import { listenLive } from '../support/live.ts'
+import { WireServer } from '../support/wire-server.ts'
+
+/** The wire server stands for the wire alone; with EVENTSTORE_URL set the same is shown on that real server, in a namespace of its own. */
+let wire: WireServer | null = null
+let app: TestApp
+
+beforeAll(async () => {
+  const real = process.env.EVENTSTORE_URL
+  if (real === undefined) wire = await WireServer.start()
+  const namespace = real === undefined ? '' : `journey${randomBytes(6).toString('hex')}_`
+  app = await testApp({ config: { eventStoreUrl: real ?? wire!.url, namespace } })
+})
+afterAll(async () => {
+  await app.stop()
+  await wire?.close()
+})
+
+it('the way of a photo with the log in EventStoreDB', async () => {
+  const ada = await app.signUp('ada')
+  const bob = await app.signUp('bob')
+  await bob.follow(ada)
+  const hears = await listenLive(app, bob)
+  const post = await ada.publish({ caption: 'in another log' })
+  expect((await hears.next('feed.post')).data.post.id).toBe(post.id)
+  await bob.put(`/posts/${post.id}/like`, undefined, { after: ada.token })
+  const comment = await bob.post(`/posts/${post.id}/comments`, { text: 'it holds' })
+  expect(comment.status).toBe(201)
+  expect((await ada.get(`/posts/${post.id}`, { after: bob.token })).body.counts).toMatchObject({ likes: 1, comments: 1 })
+  expect((await bob.get('/feed')).body.items.map(({ caption }: { caption: string }) => caption)).toEqual(['in another log'])
+  await ada.put(`/accounts/${bob.id}/block`)
+  expect((await bob.get(`/posts/${post.id}`)).status).toBe(404)
+  expect((await hears.next('feed.removed')).data).toEqual({ accountId: ada.id })
+  expect((await bob.post('/me/erasure')).status).toBe(202)
+  hears.end()
+  for (const model of readModels) expect(await verify(app.app, model), model.name).toMatchObject({ differences: [], more: 0 })
+})
+
+it('answers 503 with Retry-After while the log is away, never 500, and goes on when it is back', async () => {
+  if (wire === null) return
+  const cleo = await app.signUp('cleo')
+  const post = await cleo.publish()
+  await wire.cable.refuse()
+  const away = await cleo.put(`/posts/${post.id}/like`)
+  expect(away.status).toBe(503)
+  expect(away.headers.get('retry-after')).toMatch(/^\d+$/)
+  expect((await app.get('/readyz')).status).toBe(503)
+  expect((await cleo.get(`/posts/${post.id}`)).status).toBe(200)
+  await wire.cable.listen()
+  await expect.poll(async () => (await cleo.put(`/posts/${post.id}/like`)).status, { timeout: 20_000 }).toBe(200)
+  expect((await cleo.get(`/posts/${post.id}`)).body.counts).toMatchObject({ likes: 1 })
+})
