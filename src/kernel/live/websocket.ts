@@ -127,7 +127,8 @@ async function serve(ws: WebSocket, hub: Hub, who: Who, lastEventId: string | nu
       windowEnds = now + windowMs
       frames = 0
     }
-    if (++frames > framesPerWindow) {
+    // Also those that wait while it is brought up to now, which may take longer than a window.
+    if (++frames > framesPerWindow || early.length >= framesPerWindow) {
       ws.close(closings.tooMany, 'too many frames')
       return
     }
@@ -146,7 +147,7 @@ async function serve(ws: WebSocket, hub: Hub, who: Who, lastEventId: string | nu
   }
   client = await hub.connect(who, transport, lastEventId)
   if (ws.readyState !== ws.OPEN) client.close(1000, 'closed')
-  for (const text of early) take(client, text)
+  for (const text of early.splice(0)) take(client, text)
 }
 
 async function answer(client: LiveClient, hub: Hub, text: string, transport: Transport): Promise<void> {
