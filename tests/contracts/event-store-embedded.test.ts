@@ -30,3 +30,14 @@ it('shares one log between namespaces and processes without mixing them', async 
     await kernel.close()
   }
 })
+
+it('says that it is overloaded, and takes no more, where too many appends wait', async () => {
+  const pool = openPool('postgres://127.0.0.1:1/none', 1, () => {})
+  const store = new EmbeddedEventStore(pool)
+  const appends = Array.from({ length: 20_001 }, (_, n) => store.append(`test-${n}`, [storedEvent('Here')], noStream))
+  const last = appends.pop()!
+  await expect(last).rejects.toMatchObject({ status: 503, code: 'unavailable' })
+  await Promise.allSettled(appends)
+  await store.close()
+  await pool.end()
+})

@@ -9,7 +9,18 @@ import {
   type Subscription,
   WrongRevision,
 } from '../../kernel/ports/event-store.ts'
+
+<<<<<<< ours
+
 import { answerWithin, isTransient } from '../postgres/database.ts'
+
+=======
+
+import { unavailable } from '../../kernel/problem.ts'
+import { isTransient } from '../postgres/database.ts'
+
+>>>>>>> theirs
+
 import { Wakeups } from './wakeups.ts'
 
 /**
@@ -99,7 +110,8 @@ export class EmbeddedEventStore implements EventStore {
         return Promise.reject(new EventTooLarge(`${event.type} has ${bytes} bytes; the log takes ${this.maxEventBytes}.`))
     }
     if (this.#closed) return Promise.reject(new Error('the log is closed'))
-    if (this.#waiting.length >= queueLimit) return Promise.reject(new Error('too many appends are waiting'))
+    if (this.#waiting.length >= queueLimit)
+      return Promise.reject(unavailable('Too much is being written at this moment; try again.'))
     return new Promise((resolve, reject) => {
       this.#waiting.push({ stream: this.#prefix + stream, events, expected, resolve, reject })
       this.#committing ??= this.#commit()
