@@ -4,7 +4,9 @@ import { EmbeddedEventStore } from './adapters/eventstore/embedded.ts'
 import { landscape } from './adapters/media/landscape.ts'
 import { connectionOf } from './adapters/postgres/embedded.ts'
 import { type Foundation, migrations, openFoundation, startApp } from './app.ts'
-import { demo, demoPassword, demoSize } from './cli/demo.ts'
+import { demo, demoSize } from './cli/demo.ts'
+import { demoPassword } from './cli/invention.ts'
+import { loadedUsername, openLoaded, usual } from './cli/load.ts'
 import { exportKeys, exportLog, importKeys, importLog } from './cli/transfer.ts'
 import { type Config, readConfig } from './config.ts'
 import { migrate } from './kernel/migrate.ts'
@@ -29,6 +31,7 @@ const help = `Darkroom's operator's tool. It works on the same environment as th
   npm run darkroom -- rebuild NAME…     makes read models anew beside the served ones and swaps them in; --all for every one
   npm run darkroom -- verify [NAME…]    compares read models with what the log gives, row for row: exits 0 where all are equal, else 1
   npm run darkroom -- demo [POSTS]      fills the network: 200 accounts, 2,000 posts (or POSTS, and a tenth as many accounts), likes, comments
+  npm run darkroom -- demo --size ACCOUNTSxPOSTS   fills an empty network in bulk, of any size, pictures without files; the server must not run
   npm run darkroom -- export-log FILE [KEYS]   writes the whole log as NDJSON, and the wrapped keys apart; both, and SECRET, make it again
   npm run darkroom -- import-log FILE [KEYS]   fills an empty log from them: a new epoch, read models rebuilt; the server must not run
   npm run darkroom -- resume NAME       tries the event again at which a paused read model or reaction stands
@@ -207,6 +210,28 @@ async function fillWithDemo(args: readonly string[]): Promise<number> {
   }
 }
 
+/** In bulk, and the read models from it. */
+async function loadDemo(text: string | undefined): Promise<number> {
+  const [, accounts, posts] = (/^(\d{1,7})x(\d{1,8})$/.exec(text ?? '') ?? []).map(Number)
+  if (accounts === undefined || posts === undefined || accounts < 2) {
+    print('demo --size takes accounts and posts, as in --size 10000x200000.')
+    return 1
+  }
+  const { config, setup } = await prepare()
+  try {
+    const foundation = await openLoaded({ config, setup, models: allModels }, { accounts, posts, ...usual })
+    try {
+      await rebuildAll(foundation, readModels)
+    } finally {
+      await foundation.close()
+    }
+    print(`Sign in as ${loadedUsername(0)} with the password "${demoPassword}".`)
+    return 0
+  } finally {
+    await setup.close()
+  }
+}
+
 async function run(command: string | undefined, args: readonly string[]): Promise<number> {
   const known = ['status', 'migrate', 'rebuild', 'verify', 'resume', 'demo', 'export-log', 'import-log']
   if (command === undefined || !known.includes(command)) {
@@ -221,7 +246,7 @@ async function run(command: string | undefined, args: readonly string[]): Promis
     print(help)
     return 1
   }
-  if (command === 'demo') return fillWithDemo(args)
+  if (command === 'demo') return args[0] === '--size' ? loadDemo(args[1]) : fillWithDemo(args)
   const models =
     ['resume', 'export-log', 'import-log'].includes(command) || args.length === 0 || args.includes('--all')
       ? readModels

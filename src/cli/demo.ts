@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { signUp } from '../commands/accounts.ts'
 import { addComment } from '../commands/comments.ts'
 import type { Commands } from '../commands/context.ts'
@@ -8,82 +7,23 @@ import { createPost, type PostDraft } from '../commands/posts.ts'
 import { relate } from '../commands/relationships.ts'
 import { type AccountId, newId, type PostId } from '../kernel/ids.ts'
 import { ruleModels } from '../reading/rules.ts'
+import {
+  captionOf,
+  demoPassword,
+  displayNameOf,
+  personOf,
+  pick,
+  placesOfWorld,
+  randomOf,
+  remarks,
+  skewed,
+  subjects,
+} from './invention.ts'
 import { progressBar } from './progress.ts'
 
 export type DemoSize = { readonly accounts: number; readonly posts: number }
 
 export const demoSize: DemoSize = { accounts: 200, posts: 2_000 }
-
-/** Everybody in the demo signs in with it. */
-export const demoPassword = 'a believable network'
-
-const given = [
-  'ada',
-  'ben',
-  'cleo',
-  'dora',
-  'emil',
-  'fara',
-  'gus',
-  'hana',
-  'ivo',
-  'june',
-  'kaya',
-  'lars',
-  'mina',
-  'noor',
-  'otto',
-  'pia',
-  'quinn',
-  'rosa',
-  'sami',
-  'tove',
-]
-const family = ['abbott', 'berg', 'costa', 'dahl', 'engel', 'flores', 'green', 'hart', 'ito', 'jansen']
-const subjects = [
-  'morning fog',
-  'the harbour',
-  'a quiet street',
-  'my grandmother’s garden',
-  'rain on the window',
-  'the last light',
-  'a borrowed bicycle',
-  'bread',
-  'the hill behind the house',
-  'an old sign',
-]
-const moods = ['#light', '#film', '#street', '#quiet', '#colour', '#weekend', '#monochrome', '#sea', '#city', '#home']
-const remarks = [
-  'What a light!',
-  'I know this place.',
-  'So calm.',
-  'The colours!',
-  'Where is this?',
-  'One of your best.',
-  'I can smell it.',
-  'More of these, please.',
-  'How did you do that?',
-  'Lovely.',
-]
-const placesOfWorld = [
-  { name: 'Lisbon', lat: 38.72, lng: -9.14 },
-  { name: 'Oslo', lat: 59.91, lng: 10.75 },
-  { name: 'Kyoto', lat: 35.01, lng: 135.77 },
-  { name: 'Nairobi', lat: -1.29, lng: 36.82 },
-  { name: 'Valparaíso', lat: -33.05, lng: -71.61 },
-]
-
-const pick = <T>(list: readonly T[], random: () => number): T => list[Math.floor(random() * list.length)]!
-
-/** Low numbers often, high ones seldom: a few are followed by many (an exponential skew). */
-const skewed = (count: number, random: () => number): number =>
-  Math.min(count - 1, Math.floor(-Math.log(1 - random()) * (count / 8)))
-
-/** Numbers in [0, 1) that are the same for the same seed (SHA-256 in counter mode). */
-function randomOf(seed: string): () => number {
-  let n = 0
-  return () => createHash('sha256').update(`${seed} ${n++}`).digest().readUInt32BE() / 2 ** 32
-}
 
 /**
  * Makes a small believable network through the commands: accounts on a skewed follow graph, pictures made by code, posts, likes and comments.
@@ -109,12 +49,11 @@ export async function demo(
   let position = 0
   const signingUp = progressBar('accounts', size.accounts)
   for (let n = 0; n < size.accounts; n++) {
-    const [first, last] = [pick(given, random), pick(family, random)]
-    const username = `${first}.${last}.${run}${n}`
-    const displayName = `${first[0]!.toUpperCase()}${first.slice(1)} ${last[0]!.toUpperCase()}${last.slice(1)}`
+    const name = personOf(random)
+    const username = `${name.join('.')}.${run}${n}`
     const made = await signUp(
       commands,
-      { username, email: `${username}@demo.example`, password: demoPassword, displayName },
+      { username, email: `${username}@demo.example`, password: demoPassword, displayName: displayNameOf(name) },
       origin,
     )
     people.push(made.accountId)
@@ -143,10 +82,9 @@ export async function demo(
     const author = people[skewed(people.length, random)]!
     const mediaId = newId<'media'>()
     const id = newId<'post'>()
-    const caption = `${pick(subjects, random)} ${pick(moods, random)}`
     const draft: PostDraft = {
       media: [{ id: mediaId, altText: random() < 0.5 ? `A landscape: ${pick(subjects, random)}` : null }],
-      caption: `${caption[0]!.toUpperCase()}${caption.slice(1)}`,
+      caption: captionOf(random),
       location: random() < 0.3 ? pick(placesOfWorld, random) : null,
       audience: random() < 0.9 ? { kind: 'public' } : { kind: 'followers' },
       comments: 'everyone',

@@ -17,11 +17,11 @@ export type Credentials = CredentialsRow
 export const credentialModels = [accountsModel] as const
 
 /** One address is one key, however it is written. */
-export const emailKeyOf = ({ secrets }: Reading, email: string): string =>
+export const emailKeyOf = ({ secrets }: Pick<Reading, 'secrets'>, email: string): string =>
   mac(secrets.key('emails'), email.trim().toLowerCase(), 24).toString('base64url')
 
 /** What a username goes by in the log; names are lower case before. */
-export const handleOf = ({ secrets }: Reading, username: string): string =>
+export const handleOf = ({ secrets }: Pick<Reading, 'secrets'>, username: string): string =>
   mac(secrets.key('names'), username, 24).toString('base64url')
 
 /**

@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { KeyDestroyed, type KeyStore } from '../../kernel/ports/key-store.ts'
-import { type Database, sql } from '../../kernel/sql.ts'
+import { type Database, rows, sql } from '../../kernel/sql.ts'
 
 /** The schema of the key store. A row without `wrapped` is the tombstone of a destroyed key. */
 export const keysSchema = `
@@ -33,6 +33,16 @@ export class PostgresKeyStore implements KeyStore {
       sql`insert into keys.keys (subject, wrapped) values (${subjectId}, ${wrapped}) on conflict (subject) do nothing`,
     )
     await this.forSealing([subjectId])
+  }
+
+  /** Makes the keys of many new subjects at once. @throws where one has a key, or had */
+  async createAll(subjectIds: readonly string[]): Promise<ReadonlyMap<string, Buffer>> {
+    const made = new Map(subjectIds.map(id => [id, randomBytes(32)]))
+    const wrapped = [...made].map(([subject, key]) => ({ subject, wrapped: this.#wrap(subject, key).toString('hex') }))
+    await this.#db.run(sql`
+      insert into keys.keys (subject, wrapped)
+      select subject, decode(wrapped, 'hex') from ${rows('made', { subject: 'uuid', wrapped: 'text' }, wrapped)}`)
+    return made
   }
 
   async forSealing(subjectIds: readonly string[]): Promise<ReadonlyMap<string, Buffer>> {
