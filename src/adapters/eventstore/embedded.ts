@@ -10,16 +10,8 @@ import {
   WrongRevision,
 } from '../../kernel/ports/event-store.ts'
 
-<<<<<<< ours
-
-import { answerWithin, isTransient } from '../postgres/database.ts'
-
-=======
-
 import { unavailable } from '../../kernel/problem.ts'
-import { isTransient } from '../postgres/database.ts'
-
->>>>>>> theirs
+import { answerWithin, isTransient } from '../postgres/database.ts'
 
 import { Wakeups } from './wakeups.ts'
 
