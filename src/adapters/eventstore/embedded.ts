@@ -9,10 +9,8 @@ import {
   type Subscription,
   WrongRevision,
 } from '../../kernel/ports/event-store.ts'
-
 import { unavailable } from '../../kernel/problem.ts'
 import { answerWithin, isTransient } from '../postgres/database.ts'
-
 import { Wakeups } from './wakeups.ts'
 
 /**
