@@ -30,6 +30,7 @@ import { httpApp } from './kernel/http/app.ts'
 import { documentation } from './kernel/http/documentation.ts'
 import type { HttpEnv } from './kernel/http/env.ts'
 import { guessLimiter } from './kernel/http/guesses.ts'
+import { handshakeLimits } from './kernel/http/rate-limit.ts'
 import { acceptWebSockets } from './kernel/live/websocket.ts'
 import { metrics } from './kernel/metrics.ts'
 import { epochs, migrate, refuseLostLog } from './kernel/migrate.ts'
@@ -247,7 +248,8 @@ export async function startApp(options: AppOptions): Promise<App> {
       ending.push(startSweeping(commands, log))
     }
     const heartbeatMs = options.heartbeatMs ?? 25_000
-    const live = does('api') ? liveParts({ commands, bus, log, liveEpoch, positions, heartbeatMs }) : null
+    const limits = handshakeLimits(config.rateLimit, config.trustedProxies)
+    const live = does('api') ? liveParts({ commands, bus, log, liveEpoch, positions, heartbeatMs, limits }) : null
     if (live !== null) {
       ending.push(() => live.hub.stop())
       await live.hub.start()

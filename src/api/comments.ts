@@ -4,6 +4,7 @@ import { pageQuery } from '../kernel/cursor.ts'
 import { describe } from '../kernel/http/describe.ts'
 import { routes } from '../kernel/http/env.ts'
 import { ifMatch, withEtag } from '../kernel/http/headers.ts'
+import { limited } from '../kernel/http/rate-limit.ts'
 import { example, listOf, model } from '../kernel/http/schema.ts'
 import { body, params, query } from '../kernel/http/validate.ts'
 import { invalid } from '../kernel/problem.ts'
@@ -77,6 +78,7 @@ export const commentsRoutes = routes<AppEnv>()
       problems: ['forbidden'],
     }),
     signedIn,
+    limited('comment'),
     one,
     body(NewComment),
     known,

@@ -6,6 +6,7 @@ import type { Positions } from '../kernel/consistency.ts'
 import { describe } from '../kernel/http/describe.ts'
 import { routes } from '../kernel/http/env.ts'
 import { noStore } from '../kernel/http/headers.ts'
+import type { HandshakeLimits } from '../kernel/http/rate-limit.ts'
 import { example, model } from '../kernel/http/schema.ts'
 import { query } from '../kernel/http/validate.ts'
 import type { Who } from '../kernel/live/client.ts'
@@ -76,10 +77,12 @@ export type LiveParts = {
   readonly liveEpoch: string
   readonly positions: Positions
   readonly heartbeatMs: number
+  /** Of WebSockets' handshakes. */
+  readonly limits: HandshakeLimits
 }
 
 /** The live channel: its hub, its routes, and who may open a WebSocket. */
-export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatMs }: LiveParts) {
+export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatMs, limits }: LiveParts) {
   const { reading, sessions } = commands
   const hub = new Hub({
     journal: liveJournal(reading),
@@ -142,6 +145,8 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
         const shown = c.req.header('authorization')
         const who =
           ticket !== undefined && shown === undefined ? await redeem(commands, ticket, true) : await bearer(commands, shown)
+        await c.var.limits.identify(who.accountId)
+        await c.var.limits.count('live')
         if (hub.full(who.accountId))
           throw new Problem('rate_limited', `At most ${connectionsPerAccount} live connections an account.`, {
             headers: { 'Retry-After': '10' },
@@ -162,12 +167,20 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
   const authenticate = async ({
     authorization,
     ticket,
+    request,
   }: {
     authorization: string | undefined
     ticket: string | null
     request: IncomingMessage
-  }): Promise<Who> =>
-    ticket !== null && authorization === undefined ? redeem(commands, ticket, false) : bearer(commands, authorization)
+  }): Promise<Who> => {
+    await limits.byAddress(request)
+    const who =
+      ticket !== null && authorization === undefined
+        ? await redeem(commands, ticket, false)
+        : await bearer(commands, authorization)
+    await limits.byAccount(who.accountId)
+    return who
+  }
 
   return { hub, routes: liveRoutes, authenticate }
 }

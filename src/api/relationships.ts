@@ -3,6 +3,7 @@ import { type Relating, relate } from '../commands/relationships.ts'
 import { pageQuery } from '../kernel/cursor.ts'
 import { describe } from '../kernel/http/describe.ts'
 import { routes } from '../kernel/http/env.ts'
+import { limited } from '../kernel/http/rate-limit.ts'
 import { listOf, model } from '../kernel/http/schema.ts'
 import { params, query } from '../kernel/http/validate.ts'
 import { accountModels } from '../reading/accounts.ts'
@@ -59,6 +60,7 @@ export const relationshipsRoutes = routes<AppEnv>()
     '/accounts/:account/follow',
     followToggle('Follow an account', 'A private one is asked first: the state is then `requested`.'),
     signedIn,
+    limited('follow'),
     other,
     known,
     async c => c.json(await followed(c, 'Follow', c.var.params.account)),

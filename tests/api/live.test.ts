@@ -2,6 +2,8 @@ import { once } from 'node:events'
 import { get } from 'node:http'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import WebSocket from 'ws'
+import { policies } from '../../src/kernel/http/rate-limit.ts'
 import { type Person, type TestApp, testApp } from '../support/app.ts'
 import { listenLive, listenStream, refusedHandshake } from '../support/live.ts'
 
@@ -251,6 +253,28 @@ it('HEAD of the stream opens none', async () => {
   const stream = await listenStream(app, '', { Authorization: `Bearer ${head.session.accessToken}` })
   expect(stream.response.status).toBe(200)
   await stream.end()
+})
+
+it('handshakes, streams, follows and comments are limited by account', async () => {
+  const strict = await testApp({ config: { rateLimit: true } })
+  const [cem, dee] = [await strict.signUp(), await strict.signUp()]
+  const headers = { Authorization: `Bearer ${cem.session.accessToken}` }
+  const { port } = await strict.listen()
+  for (let n = 0; n < policies.live[0]; n++) {
+    const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/live`, { headers })
+    await once(socket, 'open')
+    socket.terminate()
+  }
+  const refused = await refusedHandshake(strict, '/v1/live', headers)
+  expect([refused.status, refused.body.code]).toEqual([429, 'rate_limited'])
+  await listenLive(strict, dee)
+  const fields = async (answer: Promise<{ headers: Headers }>) => (await answer).headers.get('ratelimit-policy')
+  expect(await fields(cem.put(`/accounts/${dee.id}/follow`))).toContain('"follow"')
+  expect(await fields(cem.post(`/posts/${dee.id}/comments`, { text: 'x' }))).toContain('"comment"')
+  const stream = await listenStream(strict, '', headers)
+  expect(await fields(Promise.resolve(stream.response))).toContain('"live"')
+  await stream.end()
+  await strict.stop()
 })
 
 it('a ticket opens one socket within its time', async () => {

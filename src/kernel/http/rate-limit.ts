@@ -1,7 +1,8 @@
+import type { IncomingMessage } from 'node:http'
 import type { Context, MiddlewareHandler } from 'hono'
 import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible'
 import { Problem } from '../problem.ts'
-import { network } from './client-address.ts'
+import { clientAddresses, network } from './client-address.ts'
 import type { HttpEnv } from './env.ts'
 
 /**
@@ -52,6 +53,39 @@ export function rateLimits(on: boolean): MiddlewareHandler<HttpEnv> {
     await limits.count('address') // refused here, the problem carries the fields itself; behind next() every refusal is an answer
     await next()
     for (const [name, value] of limits.fields()) c.res.headers.set(name, value)
+  }
+}
+
+/** Limits of WebSockets' handshakes, which no route sees. @throws Problem 429 */
+export interface HandshakeLimits {
+  /** Before anybody is known: by the client's network. */
+  byAddress(request: IncomingMessage): Promise<void>
+  byAccount(accountId: string): Promise<void>
+}
+
+/** Switched off they refuse nothing. Counted apart from requests. */
+export function handshakeLimits(on: boolean, trustedProxies: readonly string[]): HandshakeLimits {
+  const addressOf = clientAddresses(trustedProxies)
+  const counting = (policy: Policy): ((subject: string) => Promise<void>) => {
+    const [points, duration] = policies[policy]
+    const limiter = new RateLimiterMemory({ keyPrefix: `handshake_${policy}`, points, duration })
+    return async subject => {
+      if (!on) return
+      const { consumedPoints, msBeforeNext } = await limiter.consume(subject).catch(limitOf)
+      if (consumedPoints <= points) return
+      const wait = Math.max(1, Math.ceil(msBeforeNext / 1000))
+      throw new Problem('rate_limited', `Too many connections: try again in ${wait} s.`, {
+        headers: { 'Retry-After': String(wait) },
+      })
+    }
+  }
+  const [address, account] = [counting('address'), counting('live')]
+  return {
+    byAddress: ({ socket, headers }) => {
+      const forwarded = [headers['x-forwarded-for'] ?? []].flat().join(',')
+      return address(network(addressOf(socket.remoteAddress ?? '127.0.0.1', forwarded === '' ? undefined : forwarded)))
+    },
+    byAccount: account,
   }
 }
 
