@@ -90,3 +90,14 @@ it('a session that ends just as it connects is cut off, though the row that told
   expect(closed).toEqual([4401])
   expect(asked).toEqual([5])
 })
+
+it('a node that slept longer than the journal is kept sends its clients away, and goes on from what there is', async () => {
+  const { hub, journal, tell } = await node(5)
+  const one = transport()
+  await hub.connect(who, one.out, null)
+  journal.rows.splice(0, 5, ...[2_000, 2_001].map(row))
+  tell(row(2_001))
+  await vi.waitFor(() => expect(one.closed).toEqual([1012]))
+  await vi.waitFor(() => expect(hub.lastEventId).toBe('00000001-2001'))
+  expect(one.got).toEqual([])
+})

@@ -39,7 +39,13 @@ export class Hub {
 
   constructor(parts: HubParts) {
     this.#parts = parts
-    this.#tail = new Tail(parts.journal, parts.bus, parts.log, row => this.#route(row))
+    this.#tail = new Tail(
+      parts.journal,
+      parts.bus,
+      parts.log,
+      row => this.#route(row),
+      () => this.#closeAll(),
+    )
     this.topics = new Topics(parts.topic, parts.log)
     this.#unsubscribe = parts.bus.subscribe(topicsSubject, message => this.topics.changed(topicsIn(message)))
   }
@@ -67,10 +73,14 @@ export class Hub {
     this.#stopping = true
     clearInterval(this.#interval)
     this.#unsubscribe()
-    for (const clients of [...this.#byAccount.values()])
-      for (const client of [...clients]) client.close(closings.restarting, 'restarting')
+    this.#closeAll()
     await this.#tail.stop()
     await this.topics.close()
+  }
+
+  #closeAll(): void {
+    for (const clients of [...this.#byAccount.values()])
+      for (const client of [...clients]) client.close(closings.restarting, 'restarting')
   }
 
   /** Whether the account has as many connections as it may. */

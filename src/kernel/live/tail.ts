@@ -10,6 +10,7 @@ export class Tail {
   readonly #journal: Journal
   readonly #log: Log
   readonly #route: (row: JournalRow) => void
+  readonly #lost: () => void
   readonly #unsubscribe: () => void
   #seq = 0
   #position = 0
@@ -18,10 +19,12 @@ export class Tail {
   #readAgain = false
   #interval: NodeJS.Timeout | undefined
 
-  constructor(journal: Journal, bus: Bus, log: Log, route: (row: JournalRow) => void) {
+  /** @param lost is told where rows went before they were read here: whoever listens has to begin anew */
+  constructor(journal: Journal, bus: Bus, log: Log, route: (row: JournalRow) => void, lost: () => void) {
     this.#journal = journal
     this.#log = log
     this.#route = route
+    this.#lost = lost
     this.#unsubscribe = bus.subscribe('darkroom.live.>', message => this.#heard(message))
   }
 
@@ -75,6 +78,12 @@ export class Tail {
       this.#readAgain = false
       try {
         const rows = await this.#journal.after(this.#seq, readAtOnce)
+        const [first] = rows
+        if (this.#started && first !== undefined && first.seq > this.#seq + 1) {
+          this.#log.error({ after: this.#seq, oldest: first.seq }, 'slept longer than the live journal is kept')
+          this.#seq = first.seq - 1
+          this.#lost()
+        }
         for (const row of rows) if (this.#started && row.seq === this.#seq + 1) this.#take(row)
         full = rows.length === readAtOnce
       } catch (error) {
