@@ -7,6 +7,7 @@ import { type Foundation, migrations, openFoundation, startApp } from './app.ts'
 import { demo, demoSize } from './cli/demo.ts'
 import { demoPassword } from './cli/invention.ts'
 import { loadedUsername, openLoaded, usual } from './cli/load.ts'
+import { allModels } from './cli/models.ts'
 import { exportKeys, exportLog, importKeys, importLog } from './cli/transfer.ts'
 import { type Config, readConfig } from './config.ts'
 import { migrate } from './kernel/migrate.ts'
@@ -18,10 +19,8 @@ import { Secrets } from './kernel/secrets.ts'
 import { sql } from './kernel/sql.ts'
 import { StartupError } from './kernel/startup-error.ts'
 import { consumerStatus } from './kernel/status.ts'
-import { timersModel } from './kernel/timers.ts'
 import { liveModel } from './projections/live/project.ts'
 import { readModels } from './projections/models.ts'
-import { timersOf } from './reactions/all.ts'
 import { keptSecret, openLog, type Setup, setUp } from './setup.ts'
 
 const help = `Darkroom's operator's tool. It works on the same environment as the server (DATA_DIR, DATABASE_URL, SECRET, …), which may run or not.
@@ -160,17 +159,6 @@ async function exportAll({ db, store }: Foundation, file: string, keysFile: stri
     )
   return 0
 }
-
-/** All that has tables: what the log makes, and what only continues. */
-const allModels: readonly ReadModel[] = [
-  ...readModels,
-  liveModel,
-  timersModel(
-    timersOf(() => {
-      throw new Error('no timer fires here')
-    }),
-  ),
-]
 
 async function importAll(foundation: Foundation, file: string, keysFile: string | undefined): Promise<number> {
   const { db, store } = foundation

@@ -23,9 +23,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'setup.ts': ['adapters', 'config.ts', 'kernel'],
   'app.ts': ['adapters', 'api', 'commands', 'config.ts', 'domain', 'kernel', 'projections', 'reactions', 'reading'],
   'main.ts': ['app.ts', 'config.ts', 'kernel', 'setup.ts'],
-  'cli.ts': ['adapters', 'app.ts', 'cli', 'config.ts', 'kernel', 'projections', 'reactions', 'setup.ts'],
+  'cli.ts': ['adapters', 'app.ts', 'cli', 'config.ts', 'kernel', 'projections', 'setup.ts'],
   // The tool's commands that are more than a few lines; like app.ts they may put anything together.
-  cli: ['adapters', 'app.ts', 'cli', 'commands', 'config.ts', 'domain', 'kernel', 'projections', 'reading', 'setup.ts'],
+  cli: ['adapters', 'app.ts', 'cli', 'commands', 'config.ts', 'domain', 'kernel', 'projections', 'reactions', 'reading', 'setup.ts'],
 }
 
 /** The packages of layers that have few; of the kernel all but drivers. */
