@@ -197,7 +197,8 @@ export async function startApp(options: AppOptions): Promise<App> {
     const reading: Reading = { db: brief, clock, secrets, publicUrl }
     const pictures = imaging()
     ending.push(() => pictures.close())
-    const guessPool = openPool(databaseUrl, 2, error => log.warn({ error: String(error) }, 'a connection to the database broke'))
+    const broken = (error: Error): void => log.warn({ error: String(error) }, 'a connection to the database broke')
+    const guessPool = openPool(databaseUrl, 2, broken, answerWithin)
     ending.push(() => closePool(guessPool))
     const parts: Commands = {
       execute,
@@ -218,7 +219,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     commands = options.around?.commands?.(parts) ?? parts
     await destroyErasedKeys(store, keys)
 
-    const mail = outbox(db, clock)
+    const mail = outbox(brief, clock)
     const projecting = models.map(model => modelConsumer(model, codec, db, bus))
     const reacting = reactionsOf({ commands, mail }).map(reaction => reactionConsumer(reaction, codec, db, clock))
     // All of them, whoever starts first: a reaction begins at what comes after the deployment's first start, not after its own.
@@ -241,7 +242,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       const keys = readModels.map(({ key }) => key)
       await filled(db, keys, log, options.stopping)
     }
-    const timerLoop = new TimerLoop({ db, clock, log, timers: timerList, model: timers })
+    const timerLoop = new TimerLoop({ db: brief, clock, log, timers: timerList, model: timers })
     if (does('reactor')) {
       timerLoop.start()
       ending.push(() => timerLoop.stop())
@@ -287,11 +288,11 @@ export async function startApp(options: AppOptions): Promise<App> {
         opsToken: config.opsToken,
         registry,
         status,
-        troubles: () => troublesOf(status, store),
+        troubles: () => troublesOf(store, brief, models),
       }),
     )
     if (live !== null) {
-      app.route('/', outboxRoutes({ db, production: config.production }))
+      app.route('/', outboxRoutes({ db: brief, production: config.production }))
       app.route('/', documentation(app, { version, publicUrl }))
     }
 

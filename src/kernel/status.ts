@@ -72,18 +72,21 @@ const eventsBehind = 10_000
 
 /** Why this process cannot serve as it should. A model that lags is told, for reads that name a newer token have to wait for it. */
 export async function troublesOf(
-  status: () => Promise<{ consumers: readonly ConsumerStatus[] }>,
-  { positionsPerEvent }: Pick<EventStore, 'positionsPerEvent'>,
+  store: Pick<EventStore, 'head' | 'positionsPerEvent'>,
+  db: Database,
+  models: readonly ReadModel[],
 ): Promise<string[]> {
-  try {
-    const { consumers } = await status()
-    return consumers.flatMap(({ name, state, lag }) => {
-      if (state === 'paused') return [`${name} is paused at an event that it cannot project`]
-      return lag > eventsBehind * positionsPerEvent && state !== 'waiting_for_upgrade'
-        ? [`${name} is ${lag} positions behind the log`]
-        : []
-    })
-  } catch (error) {
-    return [`the database or the event log does not answer: ${(error as Error).message}`]
-  }
+  const [head, consumers] = await Promise.allSettled([store.head(), consumerStatus(db, models, 0)])
+  if (head.status === 'rejected' || consumers.status === 'rejected')
+    return [...silence('the event log', head), ...silence('the database', consumers)]
+  return consumers.value.flatMap(({ name, state, position }) => {
+    if (state === 'paused') return [`${name} is paused at an event that it cannot project`]
+    const lag = head.value - position
+    return lag > eventsBehind * store.positionsPerEvent && state !== 'waiting_for_upgrade'
+      ? [`${name} is ${lag} positions behind the log`]
+      : []
+  })
 }
+
+const silence = (part: string, answer: PromiseSettledResult<unknown>): string[] =>
+  answer.status === 'rejected' ? [`${part} does not answer: ${(answer.reason as Error).message || 'no connection'}`] : []

@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { rm } from 'node:fs/promises'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/adapters/postgres/embedded.ts'
@@ -13,7 +15,7 @@ import { temporaryFolder } from '../support/temporary.ts'
 const without = natsServer === null ? ', for want of nats-server' : ''
 const patience = { timeout: 30_000, interval: 50 }
 /** What counts as hanging: a client gives up. */
-const patient = (): AbortSignal => AbortSignal.timeout(15_000)
+const patient = (): AbortSignal => AbortSignal.timeout(25_000)
 
 describe.skipIf(natsServer === null)(`NATS away and back${without}`, () => {
   let fresh: Awaited<ReturnType<typeof freshDatabase>>
@@ -62,6 +64,46 @@ describe.skipIf(natsServer === null)(`NATS away and back${without}`, () => {
   })
 })
 
+type Ask = (method: string, path: string, body?: unknown) => Promise<Response>
+
+const asker =
+  ({ url }: ServerProcess, { accessToken }: Client): Ask =>
+  (method, path, body) =>
+    fetch(url + path, {
+      method,
+      headers: { Authorization: `Bearer ${accessToken}`, 'Content-Type': 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: patient(),
+    })
+
+/** Whatever is asked has an answer, and it is 503 with the time to come back; operators are told why. */
+async function expectUnavailable(ask: Ask, { id }: Client): Promise<void> {
+  const probe = ask('GET', '/readyz')
+  const password = 'a long and winding password'
+  await Promise.all(
+    (
+      [
+        ['GET', '/v1/me'],
+        ['GET', '/v1/feed'],
+        ['PATCH', '/v1/me', { bio: 'Somebody else' }],
+        ['POST', '/v1/live/tickets'],
+        ['POST', '/v1/sessions', { login: `someone_${seed}`, password }],
+        ['POST', '/v1/accounts', { username: 'late', email: 'late@example.org', password }],
+        ['PUT', `/v1/accounts/${id}/follow`],
+      ] as const
+    ).map(async ([method, path, body]) => {
+      const answer = await ask(method, path, body)
+      expect(answer.status, `${method} ${path}: ${await answer.text()}`).toBe(503)
+      expect(answer.headers.get('retry-after'), `${method} ${path}`).toMatch(/^\d+$/)
+    }),
+  )
+  const ready = await probe
+  expect(ready.status).toBe(503)
+  const { reasons } = (await ready.json()) as { reasons: string[] }
+  // The embedded log is in the database: both are named, and nothing else.
+  expect(reasons.map(reason => reason.split(':')[0])).toEqual(['the event log does not answer', 'the database does not answer'])
+}
+
 describe('Postgres away and back', () => {
   let postgres: EmbeddedPostgres
   let folder: string
@@ -91,33 +133,12 @@ describe('Postgres away and back', () => {
     const client = (): Client => new Client(() => server.url)
     const someone = client()
     await someone.signUp(`someone_${seed}`)
-    const ask = (method: string, path: string, body?: unknown): Promise<Response> =>
-      fetch(`${server.url}${path}`, {
-        method,
-        headers: { Authorization: `Bearer ${someone.accessToken}`, 'Content-Type': 'application/json' },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        signal: patient(),
-      })
+    const ask = asker(server, someone)
     await underLoad({ author: client(), writers: [client(), client(), client()] }, async () => {
       for (let times = 0; times < 2; times++) {
         await pause(500)
         await postgres.stop()
-        for (const [method, path, body] of [
-          ['GET', '/v1/me'],
-          ['GET', '/v1/feed'],
-          ['PATCH', '/v1/me', { name: 'Somebody else' }],
-          ['POST', '/v1/live/tickets'],
-          ['POST', '/v1/sessions', { login: `someone_${seed}`, password: 'a long and winding password' }],
-          ['POST', '/v1/accounts', { username: 'late', email: 'late@example.org', password: 'a long and winding password' }],
-          ['PUT', `/v1/accounts/${someone.id}/follow`],
-        ] as const) {
-          const answer = await ask(method, path, body)
-          expect(answer.status, `${method} ${path}: ${await answer.text()}`).toBe(503)
-          expect(answer.headers.get('retry-after'), `${method} ${path}`).toMatch(/^\d+$/)
-        }
-        const ready = await ask('GET', '/readyz')
-        expect(ready.status).toBe(503)
-        expect(await ready.text()).toContain('the database does not answer')
+        await expectUnavailable(ask, someone)
         expect((await ask('GET', '/healthz')).status).toBe(200)
         expect((await ask('GET', '/metrics')).status).toBe(200)
         await startPostgres()
@@ -128,4 +149,68 @@ describe('Postgres away and back', () => {
     expect(await server.end('SIGTERM')).toBe(0)
     await expectVerified(postgres.url, secret)
   })
+})
+
+/** A way to a server that can be held: then bytes go nowhere and no connection breaks, as with a host that has frozen. */
+async function heldWay(to: { host: string; port: number }) {
+  const sockets = new Set<Socket>()
+  let held = false
+  const proxy = createServer(from => {
+    const on = connect(to)
+    for (const [one, other] of [
+      [from, on],
+      [on, from],
+    ] as const) {
+      sockets.add(one)
+      one.on('data', bytes => other.write(bytes))
+      one.on('error', () => other.destroy())
+      one.on('close', () => {
+        sockets.delete(one)
+        other.destroy()
+      })
+      if (held) one.pause()
+    }
+  }).listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  return {
+    port: (proxy.address() as AddressInfo).port,
+    hold(now: boolean): void {
+      held = now
+      for (const socket of sockets) now ? socket.pause() : socket.resume()
+    },
+    async close(): Promise<void> {
+      for (const socket of sockets) socket.destroy()
+      proxy.close()
+      await once(proxy, 'close')
+    },
+  }
+}
+
+it('a Postgres that is there and does not answer keeps nobody waiting for long, and all goes on when it does', {
+  timeout: 90_000,
+}, async () => {
+  const fresh = await freshDatabase()
+  const dataDir = await temporaryFolder()
+  const url = new URL(fresh.url)
+  const way = await heldWay({ host: url.hostname, port: Number(url.port) })
+  url.port = String(way.port)
+  url.hostname = '127.0.0.1'
+  const secret = randomBytes(32).toString('base64url')
+  const server = await startServer({ DATABASE_URL: url.href, DATA_DIR: dataDir, SECRET: secret })
+  try {
+    const someone = new Client(() => server.url)
+    await someone.signUp(`someone_${seed}`)
+    way.hold(true)
+    await expectUnavailable(asker(server, someone), someone)
+    way.hold(false)
+    await someone.send('PATCH', '/me', { bio: 'Somebody else' })
+    expect(await someone.send('GET', '/me')).toMatchObject({ bio: 'Somebody else' })
+    expect(await server.end('SIGTERM')).toBe(0)
+    await expectVerified(fresh.url, secret)
+  } finally {
+    await server.end('SIGKILL')
+    await way.close()
+    await rm(dataDir, { recursive: true, force: true })
+    await fresh.drop()
+  }
 })
