@@ -100,9 +100,9 @@ export type Config = {
   readonly secretPrevious: string | null
   /** Null: the embedded database. */
   readonly databaseUrl: string | null
-  /** Null: a bus within the process. */
   /** Null: the embedded log, in the database. */
   readonly eventStoreUrl: string | null
+  /** Null: a bus within the process. */
   readonly natsUrl: string | null
   readonly role: 'all' | 'api' | 'projector' | 'reactor'
   readonly namespace: string
