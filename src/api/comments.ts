@@ -12,7 +12,7 @@ import { commentModels, commentsAround, commentsOf, commentView, repliesTo } fro
 import { type AppEnv, acknowledge, present } from './env.ts'
 import { answerPage } from './lists.ts'
 import { creation, fresh, maybeSignedIn, signedIn } from './middleware.ts'
-import { AccountItem, Id, Time, Words } from './schemas.ts'
+import { AccountItem, Gone, Id, Time, Words } from './schemas.ts'
 
 const Text = example(v.pipe(Words, v.regex(/\S/, 'must hold more than white space')), 'What light!')
 
@@ -123,15 +123,16 @@ export const commentsRoutes = routes<AppEnv>()
       tag,
       description:
         'Yours, or any under your post. Its replies go with it. Gone for everybody when this answers; a repeat answers the same.',
-      responses: { 204: null },
+      responses: { 200: Gone },
       problems: ['forbidden', 'read_model_behind'],
     }),
     signedIn,
     one,
     known,
     async c => {
-      acknowledge(c, await deleteComment(c.var.commands, c.var.actor, c.var.params.id))
-      return c.body(null, 204)
+      const { id } = c.var.params
+      acknowledge(c, await deleteComment(c.var.commands, c.var.actor, id))
+      return c.json({ id })
     },
   )
   .get(

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import * as v from 'valibot'
 import type { Commands } from '../commands/context.ts'
+import { bounded } from '../kernel/bounded.ts'
 import type { Positions } from '../kernel/consistency.ts'
 import { describe } from '../kernel/http/describe.ts'
 import { routes } from '../kernel/http/env.ts'
@@ -18,7 +19,7 @@ import type { Log } from '../kernel/ports/log.ts'
 import { Problem, refuse } from '../kernel/problem.ts'
 import type { ReadModel } from '../kernel/projecting/model.ts'
 import { sql } from '../kernel/sql.ts'
-import { followeeModels, followees, liveJournal, liveMessage, liveModels, topicState } from '../reading/live.ts'
+import { followeeModels, followees, liveJournal, liveMessages, liveModels, topicState } from '../reading/live.ts'
 import { sessionModels } from '../reading/sessions.ts'
 import type { AppEnv } from './env.ts'
 import { signedIn } from './middleware.ts'
@@ -27,6 +28,7 @@ import { signedIn } from './middleware.ts'
 const ticketMs = 30_000
 const streamMs = 10 * 60_000
 const connectionsPerAccount = 20
+const readsAtOnce = 8
 
 const Ticket = model(
   'LiveTicket',
@@ -84,6 +86,8 @@ export type LiveParts = {
 /** The live channel: its hub, its routes, and who may open a WebSocket. */
 export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatMs, limits }: LiveParts) {
   const { reading, sessions } = commands
+  // A post of somebody famous is read for each of their followers here: not all at once, for requests need connections too.
+  const reads = bounded(readsAtOnce)
   const hub = new Hub({
     journal: liveJournal(reading),
     liveEpoch,
@@ -93,9 +97,11 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
       await positions.wait(keysOf(followeeModels), position)
       return followees(reading, accountId)
     },
-    async hydrate(row, { accountId }) {
-      await positions.wait(keysOf(liveModels(row.type)), row.position, 30_000)
-      return liveMessage(reading, accountId, row)
+    async hydrate(rows, { accountId }) {
+      const last = rows.at(-1)
+      if (last === undefined) return []
+      await positions.wait(keysOf(liveModels(last.type)), last.position, 30_000)
+      return reads(() => liveMessages(reading, accountId, rows))
     },
     topic: (topic, viewers) => topicState(reading, topic, viewers),
     async open({ sessionId }, position) {

@@ -7,7 +7,7 @@ import { routes } from '../kernel/http/env.ts'
 import { example, listOf, model } from '../kernel/http/schema.ts'
 import { body, query } from '../kernel/http/validate.ts'
 import { mostUnseen, notificationModels, notificationsPage, unseenCount } from '../reading/notifications.ts'
-import { type AppEnv, acknowledge } from './env.ts'
+import { type AppEnv, present } from './env.ts'
 import { answerPage } from './lists.ts'
 import { fresh, signedIn } from './middleware.ts'
 import { AccountItem, Id, Time } from './schemas.ts'
@@ -40,6 +40,8 @@ const tag = 'Notifications'
 const known = fresh(...notificationModels)
 
 /** What an account is told of others' acts. */
+const Unseen = v.object({ count: example(v.number(), 3) })
+
 export const notificationsRoutes = routes<AppEnv>()
   .get(
     '/notifications',
@@ -62,7 +64,7 @@ export const notificationsRoutes = routes<AppEnv>()
     describe('How many notifications you have not seen', {
       tag,
       description: `Counts up to ${mostUnseen}.`,
-      responses: { 200: v.object({ count: example(v.number(), 3) }) },
+      responses: { 200: Unseen },
     }),
     signedIn,
     query({}),
@@ -74,13 +76,14 @@ export const notificationsRoutes = routes<AppEnv>()
     describe('Mark notifications as seen', {
       tag,
       description: 'Up to one of them, with all that are older; without `upToId` all that there are now.',
-      responses: { 204: null },
+      responses: { 200: Unseen },
     }),
     signedIn,
     body(v.optional(Seen, {})),
     known,
     async c => {
-      acknowledge(c, await seeNotifications(c.var.commands, c.var.actor, c.var.body.upToId ?? null))
-      return c.body(null, 204)
+      const position = await seeNotifications(c.var.commands, c.var.actor, c.var.body.upToId ?? null)
+      await present(c, position, notificationModels)
+      return c.json({ count: await unseenCount(c.var.reading, c.var.actor.id) })
     },
   )

@@ -12,7 +12,7 @@ import { type AppEnv, acknowledge, present } from './env.ts'
 import { answerPage } from './lists.ts'
 import { mediaEntries } from './media.ts'
 import { creation, fresh, maybeSignedIn, signedIn } from './middleware.ts'
-import { AccountItem, AccountRef, Id, ids, Time, Words } from './schemas.ts'
+import { AccountItem, AccountRef, Gone, Id, ids, Time, Words } from './schemas.ts'
 
 const kinds = ['public', 'followers', 'close_friends'] as const
 
@@ -188,15 +188,16 @@ export const postsRoutes = routes<AppEnv>()
     describe('Delete your post', {
       tag,
       description: 'With its pictures, likes and comments. Gone for everybody when this answers; a repeat answers the same.',
-      responses: { 204: null },
+      responses: { 200: Gone },
       problems: ['forbidden', 'read_model_behind'],
     }),
     signedIn,
     one,
     fresh(...ruleModels),
     async c => {
-      acknowledge(c, await deletePost(c.var.commands, c.var.actor, c.var.params.id))
-      return c.body(null, 204)
+      const { id } = c.var.params
+      acknowledge(c, await deletePost(c.var.commands, c.var.actor, id))
+      return c.json({ id })
     },
   )
   .get(

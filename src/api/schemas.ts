@@ -49,3 +49,6 @@ export const AccountCounts = v.object({
   followers: example(v.number(), 340),
   following: example(v.number(), 180),
 })
+
+/** The answer to a deletion, and to its repeat. */
+export const Gone = v.object({ id: Id })

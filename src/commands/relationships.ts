@@ -9,7 +9,7 @@ import { Problem } from '../kernel/problem.ts'
 import type { AccountViewer } from '../reading/accounts.ts'
 import type { PageOf } from '../reading/page.ts'
 import { needlessRequests } from '../reading/relationships.ts'
-import { mustKnowAccount, ruleModels } from '../reading/rules.ts'
+import { authorFacts, mustKnowAccount, ruleModels } from '../reading/rules.ts'
 import type { Commands, SignedInActor } from './context.ts'
 
 /** How it stands between the actor and the other after a command; `position` is for the consistency token. */
@@ -30,10 +30,20 @@ export async function relate(commands: Commands, actor: SignedInActor, type: Rel
   const { id: otherId, isPrivate } = await mustKnowAccount(commands.reading, actor.id, ref)
   const pair = { actorId: actor.id, otherId }
   const command: RelationshipCommand = type === 'Follow' ? { type, ...pair, otherIsPrivate: isPrivate } : { type, ...pair }
-  const { state, position } = await commands.execute(relationship, relationshipStream(actor.id, otherId), command, actor)
+  const stream = relationshipStream(actor.id, otherId)
+  let { state, position, events } = await commands.execute(relationship, stream, command, actor)
+  // Going private is acknowledged once the model has it: who followed on an older fact is seen here, and asks instead.
+  if (type === 'Follow' && !isPrivate && events.length > 0 && (await isPrivateNow(commands, actor, otherId))) {
+    ;({ state, position, events } = await commands.execute(relationship, stream, { type: 'AskInstead', ...pair }, actor))
+    await commands.settled(position, ruleModels)
+  }
   if (narrowing.includes(type)) await commands.settled(position, ruleModels)
   return { otherId, viewer: viewerIn(state, actor.id, otherId), position }
 }
+
+/** Erased is as good as private: nothing of it is to be seen. */
+const isPrivateNow = async ({ reading }: Commands, actor: SignedInActor, otherId: AccountId): Promise<boolean> =>
+  (await authorFacts(reading, actor.id, [otherId])).get(otherId)?.isPrivate ?? true
 
 const viewerIn = (state: RelationshipState, actorId: AccountId, otherId: AccountId): AccountViewer => ({
   follows: state.follows.includes(actorId),
@@ -46,10 +56,13 @@ const viewerIn = (state: RelationshipState, actorId: AccountId, otherId: Account
 const pageSize = 100
 
 /** Accepts whoever still asks to follow an account that is not private any more. */
-export async function acceptNeedlessRequests({ execute, reading }: Commands, actor: SignedInActor): Promise<void> {
+export async function acceptNeedlessRequests(commands: Commands, actor: SignedInActor): Promise<void> {
+  const { execute, reading } = commands
   for (let after: number | null = null; ; ) {
     const { items, next }: PageOf<AccountId> = await needlessRequests(reading, actor.id, { limit: pageSize, after })
     for (const otherId of items) {
+      // Private again while this was under way: whoever still asks is asked about.
+      if (await isPrivateNow(commands, actor, actor.id)) return
       try {
         await execute(
           relationship,

@@ -34,52 +34,54 @@ export const liveModels = (type: string): readonly ReadModel[] => {
   }
 }
 
-/** A row of the journal as a viewer may have it now; null where there is nothing to tell them. */
-export async function liveMessage(
-  reading: Reading,
-  viewerId: AccountId,
-  row: JournalRow,
-): Promise<{ type: string; data: unknown } | null> {
-  switch (row.type) {
+type Told = { type: string; data: unknown } | null
+
+/** Rows of the journal, of one type, as a viewer may have them now; null for each that tells them nothing. */
+export async function liveMessages(reading: Reading, viewerId: AccountId, rows: readonly JournalRow[]): Promise<Told[]> {
+  switch (rows[0]?.type) {
     case 'feed.post': {
-      const post = await postFor(reading, viewerId, row)
-      return post === undefined ? null : { type: 'feed.post', data: { post } }
+      const posts = await postViews(reading, viewerId, rows.map(postOf))
+      return rows.map(row => {
+        const post = posts.get(postOf(row))
+        return post === undefined ? null : { type: 'feed.post', data: { post } }
+      })
     }
     case 'post.updated': {
-      const post = await postFor(reading, viewerId, row)
-      if (post !== undefined) return { type: 'post.updated', data: { post } }
-      // Who could see it before the edit is told that it is gone; who never could learns nothing.
-      return removal(reading, viewerId, row, row.ids.previousAudience)
+      const posts = await postViews(reading, viewerId, rows.map(postOf))
+      return Promise.all(
+        rows.map(row => {
+          const post = posts.get(postOf(row))
+          // Who could see it before the edit is told that it is gone; who never could learns nothing.
+          return post === undefined
+            ? removal(reading, viewerId, row, row.ids.previousAudience)
+            : { type: 'post.updated', data: { post } }
+        }),
+      )
     }
     case 'post.removed':
-      return removal(reading, viewerId, row, row.ids.audience)
+      return Promise.all(rows.map(row => removal(reading, viewerId, row, row.ids.audience)))
     case 'feed.removed':
-      return row.ids.accountId === viewerId ? null : { type: 'feed.removed', data: { accountId: row.ids.accountId } }
+      return rows.map(({ ids: { accountId } }) => (accountId === viewerId ? null : { type: 'feed.removed', data: { accountId } }))
     case 'notification': {
-      const { notificationId } = row.ids as { notificationId: string }
-      const told = (await notificationViews(reading, viewerId, [notificationId])).get(notificationId)
-      if (told === undefined) return null
-      const { view, first, position } = told
-      if (first === row.position) return { type: 'notification.created', data: { notification: view } }
-      // Otherwise a later row tells it, or the act was told before.
-      return position === row.position ? { type: 'notification.updated', data: { notification: view } } : null
+      const idOf = ({ ids }: JournalRow): string => String(ids.notificationId)
+      const views = await notificationViews(reading, viewerId, [...new Set(rows.map(idOf))])
+      return rows.map(row => {
+        const told = views.get(idOf(row))
+        if (told === undefined) return null
+        const { view, first, position } = told
+        if (first === row.position) return { type: 'notification.created', data: { notification: view } }
+        // Otherwise a later row tells it, or the act was told before.
+        return position === row.position ? { type: 'notification.updated', data: { notification: view } } : null
+      })
     }
     default:
-      return null
+      return rows.map(() => null)
   }
 }
 
-async function postFor(reading: Reading, viewerId: AccountId, { ids }: JournalRow) {
-  const { postId } = ids as { postId: PostId }
-  return (await postViews(reading, viewerId, [postId])).get(postId)
-}
+const postOf = ({ ids }: JournalRow): PostId => String(ids.postId)
 
-async function removal(
-  reading: Reading,
-  viewerId: AccountId,
-  { ids }: JournalRow,
-  before: unknown,
-): Promise<{ type: string; data: unknown } | null> {
+async function removal(reading: Reading, viewerId: AccountId, { ids }: JournalRow, before: unknown): Promise<Told> {
   const { postId, authorId } = ids as { postId: PostId; authorId: AccountId }
   const audience = before as Audience | null
   const author = (await authorFacts(reading, viewerId, [authorId])).get(authorId)

@@ -218,3 +218,19 @@ function holds({ follows, requests, blocks, closeFriends }: RelationshipState): 
   for (const owner of closeFriends) expect(follows).toContain(other(owner))
   for (const asking of requests) expect(follows).not.toContain(asking)
 }
+
+describe('AskInstead', () => {
+  const ask = { type: 'AskInstead', actorId: 'a', otherId: 'b' } as const
+  const follow = { followerId: 'a', followeeId: 'b' }
+
+  it('turns a follow that came too late into a request', () =>
+    given(relationship, Followed({ ...follow, accepted: false }), CloseFriendAdded({ ownerId: 'b', friendId: 'a' }))
+      .when(ask)
+      .then([
+        Unfollowed({ ...follow, reason: 'removed' }),
+        CloseFriendRemoved({ ownerId: 'b', friendId: 'a' }),
+        FollowRequested(follow),
+      ]))
+
+  it('does nothing where there is no follow', () => given(relationship).when(ask).then([]))
+})

@@ -66,3 +66,42 @@ it('would see it: a node that does not wait acknowledges a block, and another st
     expect(await statusAt(reader, reads, `/posts/${postId}`)).toBe(200)
   })
 })
+
+it('who follows on a fact that was true a moment ago asks instead, once the account has gone private', {
+  timeout: 60_000,
+}, async () => {
+  const author = await careful.signUp('turns_private')
+  const [early, late] = [await careful.signUp('early_bird'), await careful.signUp('late_comer')]
+  await early.follow(author)
+  let before: (() => Promise<unknown>) | null = null
+  const deployment = { databaseUrl: careful.databaseUrl, mediaDir: careful.mediaDir, secret: careful.secret }
+  // Between the fact and the decision, the account goes private on another node.
+  const slow = await testApp({
+    ...deployment,
+    around: {
+      commands: parts => ({
+        ...parts,
+        async execute(decider, stream, command, actor, options) {
+          if ((command as { type?: unknown }).type === 'Follow') await before?.()
+          return parts.execute(decider, stream, command, actor, options)
+        },
+      }),
+    },
+  })
+  try {
+    before = async () => expect((await author.put('/me/account-type', { type: 'private' })).status).toBe(200)
+    const answer = await slow.send('PUT', `/accounts/${author.id}/follow`, {
+      headers: { Authorization: `Bearer ${late.session.accessToken}` },
+    })
+    expect(answer).toMatchObject({
+      status: 200,
+      body: { state: 'requested', viewer: { follows: false, requested: true }, counts: { followers: 1 } },
+    })
+    expect(
+      (await author.get('/me/follow-requests', { after: answer.token })).body.items.map(({ id }: { id: string }) => id),
+    ).toEqual([late.id])
+    expect((await early.get(`/accounts/${author.id}`)).body.viewer.follows).toBe(true)
+  } finally {
+    await slow.stop()
+  }
+})

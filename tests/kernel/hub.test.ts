@@ -38,7 +38,7 @@ async function node(rows: number, open: (position: number) => boolean = () => tr
     bus,
     log: { debug() {}, info() {}, warn() {}, error() {} },
     followees: async () => [],
-    hydrate: async ({ type, seq }) => ({ type, data: { seq } }),
+    hydrate: async rows => rows.map(({ type, seq }) => ({ type, data: { seq } })),
     topic: async () => null,
     open: async (_, position) => open(position),
     clientsPerAccount: 10,

@@ -1,7 +1,7 @@
 import * as argon2 from '@node-rs/argon2'
 import * as bcrypt from '@node-rs/bcrypt'
+import { bounded } from '../../kernel/bounded.ts'
 import type { Passwords } from '../../kernel/ports/passwords.ts'
-import { unavailable } from '../../kernel/problem.ts'
 
 /** OWASP's first choice for argon2id (which is the library's default kind): 19 MiB, two passes, one lane. */
 const parameters = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const
@@ -18,7 +18,7 @@ const isBcrypt = (hash: string): boolean => /^\$2[aby]\$/.test(hash)
  * @param queue how many more may wait
  */
 export function passwords({ atOnce = 2, queue = 100 } = {}): Passwords {
-  const run = bounded(atOnce, queue)
+  const run = bounded(atOnce, queue, 'Too many are signing in at this moment; try again.')
   return {
     hash: password => run(() => argon2.hash(password, parameters)),
     verify: (hash, password) =>
@@ -36,23 +36,4 @@ export function passwords({ atOnce = 2, queue = 100 } = {}): Passwords {
 function isWeaker(hash: string): boolean {
   const { memoryCost, timeCost } = argon2.parseOptions(hash)
   return !hash.startsWith('$argon2id$') || memoryCost < parameters.memoryCost || timeCost < parameters.timeCost
-}
-
-/** Runs work, `atOnce` at a time, in the order it came. @throws Problem unavailable where `queue` are waiting already */
-function bounded(atOnce: number, queue: number): <T>(work: () => Promise<T>) => Promise<T> {
-  const waiting: (() => void)[] = []
-  let running = 0
-  return async work => {
-    if (running >= atOnce) {
-      if (waiting.length >= queue) throw unavailable('Too many are signing in at this moment; try again.', 2)
-      await new Promise<void>(resolve => waiting.push(resolve)) // whoever ends hands its place on
-    } else running++
-    try {
-      return await work()
-    } finally {
-      const next = waiting.shift()
-      if (next === undefined) running--
-      else next()
-    }
-  }
 }

@@ -84,6 +84,8 @@ export type RelationshipCommand = { readonly actorId: AccountId; readonly otherI
         | 'Unblock'
         | 'AddCloseFriend'
         | 'RemoveCloseFriend'
+        /** The other has become private while the follow was under way: it becomes a request. */
+        | 'AskInstead'
     }
 )
 
@@ -130,6 +132,11 @@ function decide(command: RelationshipCommand, state: RelationshipState): Relatio
       return state.closeFriends.includes(actorId) ? [] : [CloseFriendAdded({ ownerId: actorId, friendId: otherId })]
     case 'RemoveCloseFriend':
       return notClose(state, actorId, otherId)
+    case 'AskInstead': {
+      if (!state.follows.includes(actorId)) return []
+      const follow = { followerId: actorId, followeeId: otherId }
+      return [Unfollowed({ ...follow, reason: 'removed' }), ...notClose(state, otherId, actorId), FollowRequested(follow)]
+    }
   }
 }
 

@@ -19,15 +19,22 @@ export interface Transport {
 
 export type Who = { readonly accountId: string; readonly sessionId: string }
 
+/**
+ * Rows of one type as messages, in their order, under the rules of now; null where there is nothing to tell (any more). Waits until what it reads
+ * has reached the rows.
+ */
+export type Hydrate = (rows: readonly JournalRow[], who: Who) => Promise<readonly ({ type: string; data: unknown } | null)[]>
+
 /** What a client's work needs of the node. */
 export type ClientParts = {
   readonly log: Log
   readonly idOf: (seq: number) => string
-  /** Under the rules of now; null where there is nothing to tell (any more). Waits until what it reads has reached the row. */
-  readonly hydrate: (row: JournalRow, who: Who) => Promise<{ type: string; data: unknown } | null>
+  readonly hydrate: Hydrate
 }
 
 const queueLimit = 1_000
+/** Rows of one type that are hydrated together: a post that many like must not cut off its author. */
+const togetherMost = 50
 const sendTimeout = 30_000
 
 /** One connection: takes rows in order, hydrates and sends them one by one; one that does not keep up is cut off without harm to others. */
@@ -68,16 +75,20 @@ export class LiveClient {
     this.#draining ??= this.#drain()
   }
 
-  /** Hydrates one row and sends it. Interests change as the row says. */
-  async tell(row: JournalRow): Promise<void> {
-    if (row.type === 'session.revoked') {
+  /** Hydrates rows of one type together and sends them one by one. */
+  async tell(...rows: readonly JournalRow[]): Promise<void> {
+    const [row] = rows
+    if (row?.type === 'session.revoked') {
       if (!isOf(row, this.who)) return
       await this.send({ id: this.#parts.idOf(row.seq), type: row.type, at: row.at, data: { sessionId: this.who.sessionId } })
       this.close(closings.signedOut, 'session revoked')
       return
     }
-    const told = await this.#parts.hydrate(row, this.who)
-    if (told !== null) await this.send({ id: this.#parts.idOf(row.seq), ...told, at: row.at })
+    const told = await this.#parts.hydrate(rows, this.who)
+    for (const [index, { seq, at }] of rows.entries()) {
+      const message = told[index] ?? null
+      if (message !== null) await this.send({ id: this.#parts.idOf(seq), ...message, at })
+    }
   }
 
   async send(message: Message): Promise<void> {
@@ -126,13 +137,22 @@ export class LiveClient {
     return row.type === 'feed.removed' && this.interests.delete(interest) ? { removed: interest } : {}
   }
 
+  /** The rows at the front that are of one type. */
+  #together(): JournalRow[] {
+    const other = this.#queue.findIndex(
+      ({ type }, index) => index >= togetherMost || type !== this.#queue[0]?.type || type === 'session.revoked',
+    )
+    return this.#queue.splice(0, other === -1 ? this.#queue.length : Math.max(1, other))
+  }
+
   async #drain(): Promise<void> {
-    for (let row = this.#queue.shift(); row !== undefined; row = this.#queue.shift()) {
+    while (this.#queue.length > 0) {
+      const rows = this.#together()
       try {
-        await this.tell(row)
+        await this.tell(...rows)
       } catch (error) {
         // It comes back with its last id and is told what it missed here.
-        this.#parts.log.warn({ seq: row.seq, type: row.type, err: error }, 'a live message could not be made')
+        this.#parts.log.warn({ seq: rows[0]?.seq, type: rows[0]?.type, err: error }, 'a live message could not be made')
         this.close(closings.restarting, 'try again')
       }
     }

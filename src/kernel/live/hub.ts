@@ -1,6 +1,6 @@
 import type { Bus } from '../ports/bus.ts'
 import type { Log } from '../ports/log.ts'
-import { closings, LiveClient, type Message, type Transport, type Who } from './client.ts'
+import { closings, type Hydrate, LiveClient, type Message, type Transport, type Who } from './client.ts'
 import { interestOf, type Journal, type JournalRow, topicsIn, topicsSubject } from './journal.ts'
 import { Tail } from './tail.ts'
 import { Topics } from './topics.ts'
@@ -12,7 +12,7 @@ export type HubParts = {
   readonly log: Log
   /** The authors whose followers the account is one of, as of a position of the log. */
   readonly followees: (accountId: string, position: number) => Promise<readonly string[]>
-  readonly hydrate: (row: JournalRow, who: Who) => Promise<{ type: string; data: unknown } | null>
+  readonly hydrate: Hydrate
   /** The state of a topic as a message's type and data, and who of the viewers may have it; null where it is gone. */
   readonly topic: (
     topic: string,
