@@ -1,0 +1,141 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { closePool, database, openPool } from '../src/adapters/postgres/database.ts'
+import { connectionOf } from '../src/adapters/postgres/embedded.ts'
+import type { Foundation } from '../src/app.ts'
+import { demoPassword } from '../src/cli/invention.ts'
+import { type LoadSize, loadedUsername, openLoaded, usual } from '../src/cli/load.ts'
+import { allModels } from '../src/cli/models.ts'
+import { readConfig } from '../src/config.ts'
+import { positionsOf } from '../src/kernel/consistency.ts'
+import { type Database, sql } from '../src/kernel/sql.ts'
+import { setUp } from '../src/setup.ts'
+import { type ServerProcess, startServer } from '../tests/support/server.ts'
+
+export type Sizes = {
+  readonly accounts: number
+  readonly posts: number
+  readonly followees: number
+  /** Of one measurement. */
+  readonly seconds: number
+}
+
+/** Somebody loaded, with a session. */
+export type Reader = { readonly id: string; readonly headers: { readonly Authorization: string } }
+
+const readerCount = 64
+const unusedEach = 400
+
+/** Readers stand evenly among all, so that as many follow them as others. */
+const readerNumbers = (accounts: number): number[] => {
+  const count = Math.min(readerCount, accounts)
+  return Array.from({ length: count }, (_, n) => Math.floor((n * accounts) / count))
+}
+
+/** Where everything lives; removed at the end. */
+export const makeFolder = (): Promise<string> => mkdtemp(join(tmpdir(), 'darkroom-bench-'))
+export const removeFolder = (folder: string): Promise<void> => rm(folder, { recursive: true, force: true })
+
+/** Fills the folder's database, and does `work` on it before a server runs. */
+export async function loaded(
+  folder: string,
+  sizes: Sizes,
+  work: (foundation: Foundation, url: string) => Promise<void>,
+): Promise<void> {
+  const config = readConfig({ DATA_DIR: folder, LOG_LEVEL: 'warn' })
+  const setup = await setUp(config)
+  try {
+    const readers = new Set(readerNumbers(sizes.accounts))
+    const size: LoadSize = {
+      ...sizes,
+      likes: usual.likes,
+      comments: usual.comments,
+      unused: n => (readers.has(n) ? unusedEach : 0),
+    }
+    const foundation = await openLoaded({ config, setup, models: allModels }, size)
+    try {
+      await work(foundation, setup.databaseUrl)
+    } finally {
+      await foundation.close()
+    }
+  } finally {
+    await setup.close()
+  }
+}
+
+export type Deployment = {
+  readonly url: string
+  readonly databaseUrl: string
+  /** For looking at what came of it. */
+  readonly db: Database
+  readonly server: ServerProcess
+  readonly readers: readonly Reader[]
+  stop(): Promise<void>
+}
+
+/** The server as an operator starts it, on the loaded folder. */
+export async function startDeployment(folder: string, sizes: Sizes): Promise<Deployment> {
+  const server = await startServer({
+    DATA_DIR: folder,
+    ...(process.env.BENCH_NODE_OPTIONS ? { NODE_OPTIONS: process.env.BENCH_NODE_OPTIONS } : {}),
+  })
+  const ending: (() => Promise<unknown>)[] = []
+  const stop = async (): Promise<void> => {
+    for (const end of ending) await end()
+    await server.end('SIGTERM')
+  }
+  try {
+    const databaseUrl = await connectionOf(folder)
+    if (databaseUrl === null) throw new Error('the embedded Postgres does not run')
+    const pool = openPool(databaseUrl, 2, () => {})
+    ending.push(() => closePool(pool))
+    const readers: Reader[] = []
+    for (const n of readerNumbers(sizes.accounts)) {
+      const { account, session } = await call<{ account: { id: string }; session: { accessToken: string } }>(
+        server.url,
+        'POST',
+        '/sessions',
+        {
+          body: { login: loadedUsername(n), password: demoPassword },
+        },
+      )
+      readers.push({ id: account.id, headers: { Authorization: `Bearer ${session.accessToken}` } })
+    }
+    return { url: server.url, databaseUrl, db: database(pool), server, readers, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** One request, outside of what is measured. @throws where it is refused */
+export async function call<Body>(
+  url: string,
+  method: string,
+  path: string,
+  { body, headers = {} }: { body?: unknown; headers?: Readonly<Record<string, string>> } = {},
+): Promise<Body> {
+  const json = body === undefined ? {} : { body: JSON.stringify(body) }
+  const response = await fetch(`${url}/v1${path}`, {
+    method,
+    headers: { ...headers, ...(body === undefined ? {} : { 'Content-Type': 'application/json' }) },
+    ...json,
+  })
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
+  return (await response.json()) as Body
+}
+
+/** Waits until every consumer has passed the log's end. Answers how long that took, in milliseconds. */
+export async function settled(db: Database): Promise<number> {
+  const began = performance.now()
+  for (;;) {
+    const [head] = await db.run<{ position: number }>(sql`select coalesce(max(position), 0) as position from log.events`)
+    const positions = await positionsOf(db)
+    const behind = allModels.filter(({ key }) => (positions.get(key) ?? 0) < head!.position)
+    if (behind.length === 0) return performance.now() - began
+    if (performance.now() - began > 120_000) throw new Error(`${behind.map(({ key }) => key).join(', ')} did not catch up`)
+    await pause(10)
+  }
+}

@@ -1,0 +1,118 @@
+import { writeFile } from 'node:fs/promises'
+import { cpus, loadavg } from 'node:os'
+import { parseArgs } from 'node:util'
+import { loaded, makeFolder, removeFolder, type Sizes, startDeployment } from './deployment.ts'
+import { startBare, startGenerator } from './processes.ts'
+import type { Line, Row } from './row.ts'
+import { latency } from './rows/latency.ts'
+import { feed, reads } from './rows/reads.ts'
+import { rebuilding } from './rows/rebuilding.ts'
+import { like, post } from './rows/writes.ts'
+
+const rows: readonly Row[] = [feed, reads, latency, like, post]
+const names = [...rows.map(({ name }) => name), 'rebuild']
+
+const { values } = parseArgs({
+  options: {
+    json: { type: 'string' },
+    only: { type: 'string' },
+    accounts: { type: 'string' },
+    posts: { type: 'string' },
+    followees: { type: 'string' },
+    seconds: { type: 'string' },
+    large: { type: 'boolean', default: false },
+  },
+})
+
+function numberOf(name: 'accounts' | 'posts' | 'followees' | 'seconds', usual: number): number {
+  const number = values[name] === undefined ? usual : Number(values[name])
+  if (!(number >= 1)) throw new Error(`--${name} takes a number from 1`)
+  return number
+}
+
+const sizes: Sizes = {
+  accounts: numberOf('accounts', values.large ? 200_000 : 10_000),
+  posts: numberOf('posts', values.large ? 1_000_000 : 200_000),
+  followees: numberOf('followees', 100),
+  seconds: numberOf('seconds', 4),
+}
+const chosen = values.only?.split(',') ?? names
+for (const name of chosen) if (!names.includes(name)) throw new Error(`There is no ${name}. There are: ${names.join(', ')}.`)
+const only = (name: string): boolean => chosen.includes(name)
+
+const shown = (value: number | null, unit = ''): string =>
+  value === null || Number.isNaN(value) ? '-' : `${value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString('en')}${unit}`
+const ratioOf = ({ rate, limit }: Line): number | null => (rate === null || limit === null ? null : rate / limit)
+
+/** As Markdown, which is also readable as it is. */
+function table(lines: readonly Line[]): string {
+  const cells = lines.map(line => [
+    ...[
+      line.work,
+      shown(line.rate, line.unit),
+      shown(line.p50),
+      shown(line.p99),
+      shown(line.limit, line.limit === null ? '' : line.unit),
+    ],
+    ...[line.limitIs, ratioOf(line)?.toFixed(2) ?? '-', line.aim, line.check],
+  ])
+  const head = ['work', 'Darkroom', 'p50 ms', 'p99 ms', 'limit', 'the limit is', 'ratio', 'aim', 'checked']
+  const all = [head, ...cells]
+  const widths = head.map((_, column) =>
+    Math.max(
+      3,
+      ...all.slice(0, -1).map(row => (column === head.length - 1 ? 3 : row[column]!.length)),
+      ...(column === head.length - 1 ? [] : [all.at(-1)![column]!.length]),
+    ),
+  )
+  const text = (row: readonly string[]): string => `| ${row.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`
+  return [text(head), `|${widths.map(width => '-'.repeat(width + 2)).join('|')}|`, ...cells.map(text)].join('\n')
+}
+
+const began = performance.now()
+const say = (text: string): void =>
+  void process.stderr.write(`${((performance.now() - began) / 1_000).toFixed(0).padStart(4)} s  ${text}\n`)
+
+const lines: Line[] = []
+const folder = await makeFolder()
+const ending: (() => Promise<unknown>)[] = [() => removeFolder(folder)]
+process.once('SIGINT', () => say('ends after what is under way; once more to end at once'))
+try {
+  say(`loads ${sizes.accounts} accounts, ${sizes.followees} followees each, ${sizes.posts} posts`)
+  await loaded(folder, sizes, async (foundation, url) => {
+    say('rebuilds the read models')
+    lines.push(...(await rebuilding(foundation, url, only)))
+  })
+  const deployment = await startDeployment(folder, sizes)
+  ending.push(() => deployment.stop())
+  const generator = startGenerator()
+  ending.push(() => generator.end())
+  const bare = await startBare()
+  ending.push(() => bare.end())
+  for (const row of rows.filter(({ name }) => only(name))) {
+    say(row.name)
+    lines.push(...(await row.run({ sizes, deployment, generator, bare })))
+  }
+  const logged = deployment.server
+    .output()
+    .split('\n')
+    .filter(line => line.startsWith('{'))
+  if (logged.length > 0) say(`the server logged ${logged.length} warnings, the first: ${logged[0]}`)
+} finally {
+  for (const end of ending.reverse()) await end()
+}
+say('done')
+const machine = {
+  cpus: cpus().length,
+  model: cpus()[0]?.model ?? '',
+  node: process.version,
+  load: loadavg().map(load => Math.round(load * 10) / 10),
+}
+process.stdout.write(
+  `${table(lines)}\n\n${machine.cpus} x ${machine.model}, Node ${machine.node}, load average at the end ${machine.load.join(' ')}; ` +
+    `${sizes.accounts} accounts x ${sizes.followees} followees x ${sizes.posts} posts, medians of three, 32 in flight\n`,
+)
+if (values.json !== undefined) {
+  const withRatios = lines.map(line => ({ ...line, ratio: ratioOf(line) }))
+  await writeFile(values.json, `${JSON.stringify({ sizes, machine, lines: withRatios }, null, 2)}\n`)
+}

@@ -1,0 +1,57 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { Asked, Figures } from './generator.ts'
+
+/** A helper process, ended by `end`. */
+function start(file: string): { child: ChildProcess; end(): Promise<void> } {
+  const child = fork(fileURLToPath(new URL(file, import.meta.url)), { serialization: 'advanced' })
+  const gone = once(child, 'exit')
+  return {
+    child,
+    async end() {
+      if (child.connected) child.disconnect()
+      await gone
+    },
+  }
+}
+
+/** One answer of a helper. @throws where it fails or ends instead */
+async function ask<Answer extends object>(child: ChildProcess, question: object): Promise<Answer> {
+  const asking = new AbortController()
+  const { signal } = asking
+  try {
+    child.send(question)
+    const [answer] = await Promise.race([
+      once(child, 'message', { signal }),
+      once(child, 'exit', { signal }).then(() => [{ error: 'a helper process ended' }]),
+    ])
+    if ('error' in (answer as object)) throw new Error((answer as { error: string }).error)
+    return answer as Answer
+  } finally {
+    asking.abort()
+  }
+}
+
+export type Generator = { run(asked: Asked): Promise<Figures>; end(): Promise<void> }
+
+/** The process that makes the load. */
+export function startGenerator(): Generator {
+  const { child, end } = start('./generator.ts')
+  return { end, run: async asked => (await ask<{ figures: Figures }>(child, asked)).figures }
+}
+
+export type Bare = { readonly url: string; serve(what: object): Promise<void>; end(): Promise<void> }
+
+/** A process with a bare Hono route, and what it serves. */
+export async function startBare(): Promise<Bare> {
+  const { child, end } = start('./bare.ts')
+  const { port } = await ask<{ port: number }>(child, { listen: true })
+  return {
+    url: `http://127.0.0.1:${port}`,
+    end,
+    async serve(what) {
+      await ask(child, what)
+    },
+  }
+}

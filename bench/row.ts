@@ -1,0 +1,64 @@
+import type { RawBuilder } from '../src/kernel/sql.ts'
+import type { Deployment, Sizes } from './deployment.ts'
+import type { Figures, Job } from './generator.ts'
+import type { Bare, Generator } from './processes.ts'
+
+/** One line of the table. Rates a second, times in milliseconds. */
+export type Line = {
+  readonly work: string
+  readonly rate: number | null
+  readonly unit: string
+  readonly p50: number | null
+  readonly p99: number | null
+  /** The machine's own limit, in the same unit. */
+  readonly limit: number | null
+  readonly limitIs: string
+  /** What the issue asks the ratio of rate and limit to be, or of p99 (ms). */
+  readonly aim: string
+  /** What was looked at, so that nothing was lost or doubled; throws where it was. */
+  readonly check: string
+}
+
+export type Parts = { readonly sizes: Sizes; readonly deployment: Deployment; readonly generator: Generator; readonly bare: Bare }
+
+/** What is measured against the running server, under a name for `--only`. */
+export type Row = { readonly name: string; run(parts: Parts): Promise<Line[]> }
+
+export const inFlight = 32
+const rounds = 3
+
+/** The middle one, by its rate. */
+export const median = <T>(of: readonly T[], by: (one: T) => number): T =>
+  [...of].sort((a, b) => by(a) - by(b))[Math.floor(of.length / 2)]!
+
+/** Ours and the machine's in turn, three times each, the first of each after a warm-up that does not count. */
+export async function sideBySide(
+  { generator, sizes }: Parts,
+  ours: (round: number) => Job,
+  limit: (round: number) => Job,
+): Promise<{ ours: Figures; limit: Figures; all: readonly Figures[]; limits: readonly Figures[] }> {
+  const run = async (job: Job, seconds = sizes.seconds): Promise<Figures> => {
+    const figures = await generator.run({ ...job, inFlight, seconds })
+    if (Object.keys(figures.failed).length > 0) throw new Error(`requests failed: ${JSON.stringify(figures.failed)}`)
+    return figures
+  }
+  const warm = Math.min(1, sizes.seconds)
+  const all: Figures[] = [await run(ours(0), warm)]
+  const limits: Figures[] = [await run(limit(0), warm)]
+  for (let round = 1; round <= rounds; round++) {
+    all.push(await run(ours(round)))
+    limits.push(await run(limit(round)))
+  }
+  const rate = ({ perSecond }: Figures): number => perSecond
+  return { ours: median(all.slice(1), rate), limit: median(limits.slice(1), rate), all, limits }
+}
+
+/** @throws what a check found */
+export function mustBe(what: string, found: unknown, wanted: unknown): void {
+  const [one, other] = [found, wanted].map(value => JSON.stringify(value))
+  if (one !== other) throw new Error(`${what}: ${one} instead of ${other}`)
+}
+
+/** The one number that a statement counts. */
+export const countOf = async ({ db }: Deployment, statement: RawBuilder<unknown>): Promise<number> =>
+  (await db.run<{ count: number }>(statement as RawBuilder<{ count: number }>))[0]!.count

@@ -1,0 +1,119 @@
+import { once } from 'node:events'
+import WebSocket from 'ws'
+import { sql } from '../../src/kernel/sql.ts'
+import { postsModel } from '../../src/projections/posts/project.ts'
+import { relationshipsModel } from '../../src/projections/relationships/project.ts'
+import { call, type Reader, settled } from '../deployment.ts'
+import { quantile, type Sent } from '../generator.ts'
+import type { Line, Parts, Row } from '../row.ts'
+
+const samples = 100
+
+type Told = {
+  readonly type: string
+  readonly data: { readonly notification?: { readonly comment?: { readonly id: string } | null } }
+}
+
+/** From the answer to a comment until its author reads it with the answer's token, and until the post's author is told live. */
+async function sampled(
+  url: string,
+  post: { id: string; author: Reader },
+  writer: Reader,
+): Promise<{ visible: number[]; live: number[] }> {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/live`, { headers: post.author.headers })
+  await once(socket, 'open')
+  const told = new Map<string, number>()
+  let wake = (): void => {}
+  socket.on('message', bytes => {
+    const { type, data } = JSON.parse(String(bytes)) as Told
+    const id = type === 'notification.created' ? data.notification?.comment?.id : undefined
+    if (id === undefined) return
+    if (told.has(id)) throw new Error('a live message came twice')
+    told.set(id, performance.now())
+    wake()
+  })
+  socket.on('close', () => wake())
+  const visible: number[] = []
+  const live: number[] = []
+  try {
+    for (let n = 0; n < samples; n++) {
+      const response = await fetch(`${url}/v1/posts/${post.id}/like`, {
+        method: n % 2 === 0 ? 'PUT' : 'DELETE',
+        headers: writer.headers,
+      })
+      await response.json()
+      const acknowledged = performance.now()
+      const token = response.headers.get('consistency-token') ?? ''
+      const seen = await call<{ viewer: { liked: boolean } }>(url, 'GET', `/posts/${post.id}`, {
+        headers: { ...writer.headers, 'Consistency-Token': token },
+      })
+      visible.push(performance.now() - acknowledged)
+      if (seen.viewer.liked !== (n % 2 === 0)) throw new Error('a read with a token did not see its command')
+
+      const { id } = await call<{ id: string }>(url, 'POST', `/posts/${post.id}/comments`, {
+        headers: writer.headers,
+        body: { text: `sample ${n}` },
+      })
+      const commented = performance.now()
+      const late = setTimeout(() => socket.terminate(), 10_000)
+      while (!told.has(id)) {
+        if (socket.readyState !== WebSocket.OPEN) throw new Error('a live message did not come')
+        await new Promise<void>(resolve => {
+          wake = resolve
+        })
+      }
+      clearTimeout(late)
+      // The answer waits until the comment can be read, so the message may come before it.
+      live.push(Math.max(0, told.get(id)! - commented))
+    }
+  } finally {
+    socket.close()
+  }
+  return { visible: visible.sort((a, b) => a - b), live: live.sort((a, b) => a - b) }
+}
+
+const lineOf = (work: string, times: readonly number[], check: string): Line => ({
+  ...{ work, rate: null, unit: '', p50: quantile(times, 0.5), p99: quantile(times, 0.99), limit: null, limitIs: '-' },
+  ...{ aim: 'p50 5, p99 25', check },
+})
+
+/** How soon a command is seen, alone and beside 200 others a second. */
+export const latency: Row = {
+  name: 'latency',
+  async run({ deployment, generator }: Parts) {
+    const { url, db, readers } = deployment
+    const [writer, ...others] = readers as [Reader, ...Reader[]]
+    const found = await db.run<{ id: string; author: string }>(sql`
+      select p.id, p.author from ${postsModel.t.posts} p where p.audience = 'public' and p.author = any(${others.map(({ id }) => id)}::uuid[])
+        and not exists (select from ${relationshipsModel.t.blocks} b where b.blocker = p.author) order by p.id`)
+    const seen: { id: string; author: Reader }[] = []
+    for (const { id, author } of found) {
+      const visible = await fetch(`${url}/v1/posts/${id}`, { headers: writer.headers })
+      await visible.body?.cancel()
+      if (visible.ok) seen.push({ id, author: others.find(other => other.id === author)! })
+      if (seen.length === 40) break
+    }
+    const [post, ...liked] = seen
+    if (post === undefined) throw new Error('nobody of the readers has a post')
+    await settled(db)
+    const idle = await sampled(url, post, writer)
+    const requests = liked.flatMap(({ id }) =>
+      (['PUT', 'DELETE'] as const).flatMap(method =>
+        others.slice(0, 20).map((other): Sent => ({ method, path: `/v1/posts/${id}/like`, headers: other.headers })),
+      ),
+    )
+    let over = false
+    const loading = (async () => {
+      while (!over) await generator.run({ kind: 'http', url, requests, once: false, perSecond: 200, inFlight: 32, seconds: 2 })
+    })()
+    const busy = await sampled(url, post, writer)
+    over = true
+    await loading
+    return [
+      lineOf('like → visible, idle', idle.visible, `each of ${samples} reads with a token saw its command`),
+      lineOf('comment → live, idle', idle.live, `each of ${samples} told once`),
+      lineOf('like → visible, beside 200 commands/s', busy.visible, `each of ${samples} reads with a token saw its command`),
+      lineOf('comment → live, beside 200 commands/s', busy.live, `each of ${samples} told once`),
+    ]
+  },
+}
