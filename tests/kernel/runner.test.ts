@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterEach, expect, it, vi } from 'vitest'
 import { InProcessBus } from '../../src/adapters/bus/in-process.ts'
 import { isTransient } from '../../src/adapters/postgres/database.ts'
+import { Codec } from '../../src/kernel/codec.ts'
 import { Positions, positionsOf } from '../../src/kernel/consistency.ts'
 import { decider, streamName } from '../../src/kernel/decider.ts'
 import { type EventOf, type EventType, eventType } from '../../src/kernel/events.ts'
@@ -259,6 +260,31 @@ it('stops at the one bad event of a batch, loudly, having done all before it, an
   await kernel.db.run(sql`update kernel.consumers set state = 'running'`)
   await positions.wait([counters.key], done[49]!.position)
   expect(await total(kernel, id)).toBe(50)
+})
+
+it('leaves a consumer that meets a newer event to a process that knows it, without an alarm', async () => {
+  const { kernel, bus, positions, runner } = await start()
+  const id = randomUUID()
+  await runner()
+  const metadata = { at: '', actorId: null, sessionId: null, correlationId: '', causationId: null, schemaVersion: 2 }
+  const newer = { id: randomUUID(), type: 'Counted', data: { id, amount: 7 }, metadata }
+  const { position } = await kernel.store.append(streamName('counter', id), [newer], -1)
+  const standing = async () =>
+    (await kernel.db.run<{ state: string; holder: string | null }>(sql`select state, holder from kernel.consumers`))[0]
+  await vi.waitFor(async () => expect(await standing()).toEqual({ state: 'waiting_for_upgrade', holder: null }), 10_000)
+  const CountedNow = eventType<'Counted', { id: string; by: number }>('Counted', {
+    version: 3,
+    upcasts: { 1: data => data, 2: ({ amount, ...data }) => ({ ...data, by: amount }) },
+  })
+  const codec = new Codec([CountedNow as unknown as EventType], kernel.keys)
+  const next = new Runner({ store: kernel.store, db: kernel.db, bus, log: quiet, holder: randomUUID(), isTransient }, [
+    modelConsumer(counters, codec, kernel.db, bus),
+  ])
+  await next.start()
+  opened.push(next)
+  await positions.wait([counters.key], position, 15_000)
+  expect(await total(kernel, id)).toBe(7)
+  expect((await standing())?.state).toBe('running')
 })
 
 it('rebuilds beside the live model while it is written, and verify finds them equal', async () => {

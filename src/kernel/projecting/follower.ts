@@ -24,6 +24,8 @@ export type Following = {
 }
 
 const batchEvents = 1_000
+/** Milliseconds after which a process that does not know an event yet looks again whether it is to follow. */
+const upgradeLookMs = 10_000
 /** A checkpoint without rows to write is kept only so often: a restart looks through about so many events again at most. */
 const idleCheckpointEvery = 10_000
 
@@ -37,6 +39,7 @@ export class Follower {
   #intake: Intake | null = null
   /** Whether the dispatcher's events continue what was read here. */
   #live = false
+  #wanting = true
   #resumable: (() => void) | null = null
   /** Whether it is this process's share to run the consumer. */
   #mine = false
@@ -44,6 +47,11 @@ export class Follower {
   constructor(consumer: Consumer, following: Following) {
     this.consumer = consumer
     this.#with = following
+  }
+
+  /** False while it has met an event that this release does not know: others may follow instead. */
+  get wanting(): boolean {
+    return this.#wanting
   }
 
   /** True where nothing that the dispatcher has handed out waits here: the consumer is as far as the dispatcher. */
@@ -109,7 +117,15 @@ export class Follower {
       } catch (error) {
         if (!(error instanceof Stopped)) throw error
         this.#leave()
-        await this.#untilResumed(signal)
+        if (error.state === 'paused') await this.#untilResumed(signal)
+        else {
+          // A newer release can go on: it need not wait for this process to end.
+          this.#wanting = false
+          await this.#release()
+          await this.#rest(upgradeLookMs, signal)
+          this.#wanting = true
+          return
+        }
       }
     }
   }
@@ -206,7 +222,7 @@ export class Follower {
       log.error({ consumer: key, event: { id, type, stream, position }, err: error }, 'paused: this event cannot be projected')
     else log.info({ consumer: key, type, position, reason: String(error) }, 'waits for an upgrade')
     await setState(db, key, this.#lease!, state, { id, type, stream, position, message: String(error) })
-    throw new Stopped()
+    throw new Stopped(state)
   }
 
   /** Until the operator says resume, or the lease ends. */
@@ -254,4 +270,11 @@ export class Follower {
 const isUnavailable = (error: unknown): boolean => error instanceof Problem && error.status === 503
 
 /** The consumer stands still at one event. */
-class Stopped extends Error {}
+class Stopped extends Error {
+  readonly state: 'paused' | 'waiting_for_upgrade'
+
+  constructor(state: Stopped['state']) {
+    super(state)
+    this.state = state
+  }
+}

@@ -106,7 +106,7 @@ export class Runner {
       const standing = await attend(
         db,
         holder,
-        this.#consumers.map(({ key }) => key),
+        this.#followers.filter(({ wanting }) => wanting).map(({ consumer }) => consumer.key),
       )
       for (const [index, follower] of this.#followers.entries()) follower.attend(standing, leases[index]!)
     } catch (error) {
