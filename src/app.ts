@@ -14,6 +14,7 @@ import { imaging } from './adapters/media/imaging.ts'
 import { answerWithin, closePool, database, databaseProblem, isTransient, openPool } from './adapters/postgres/database.ts'
 import { keysSchema, PostgresKeyStore } from './adapters/postgres/keys.ts'
 import { folderStorage } from './adapters/storage/folder.ts'
+import { s3Storage } from './adapters/storage/s3.ts'
 import type { AppEnv } from './api/env.ts'
 import { featureRoutes } from './api/features.ts'
 import { liveParts } from './api/live.ts'
@@ -37,6 +38,7 @@ import { epochs, migrate, refuseLostLog } from './kernel/migrate.ts'
 import type { Bus } from './kernel/ports/bus.ts'
 import { type Clock, systemClock } from './kernel/ports/clock.ts'
 import type { EventStore } from './kernel/ports/event-store.ts'
+import type { Storage } from './kernel/ports/storage.ts'
 import { modelConsumer, reactionConsumer } from './kernel/projecting/consumers.ts'
 import { filled } from './kernel/projecting/filling.ts'
 import { registerConsumers } from './kernel/projecting/leases.ts'
@@ -63,7 +65,7 @@ export type AppOptions = {
   readonly version: string
   readonly databaseUrl: string
   readonly secret: string
-  /** Where pictures are kept. */
+  /** Where pictures are kept, but for S3_URL. */
   readonly mediaDir: string
   readonly publicUrl: string
   readonly log: Logger
@@ -162,6 +164,9 @@ const openBus = async ({ natsUrl, subjectPrefix }: Config, log: Logger): Promise
   return natsUrl === null ? new InProcessBus(onError) : NatsBus.connect({ url: natsUrl, prefix: subjectPrefix, log, onError })
 }
 
+const openStorage = ({ config: { s3Url, namespace }, mediaDir, log }: AppOptions): Promise<Storage> =>
+  s3Url === null ? folderStorage(mediaDir) : s3Storage({ url: s3Url, prefix: namespace, log })
+
 /** Starts what the role asks for, everything but the listening socket. @throws StartupError */
 export async function startApp(options: AppOptions): Promise<App> {
   const { config, log, version, publicUrl, databaseUrl, clock = systemClock } = options
@@ -209,7 +214,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       sessions: luciaSessions(sessionRows(execute, reading), clock),
       guesses: guessLimiter(guessPool, { key: secrets.key('guesses'), on: config.rateLimit }),
       imaging: pictures,
-      storage: await folderStorage(options.mediaDir),
+      storage: await openStorage(options),
       settled: (position, of) =>
         positions.wait(
           of.map(({ key }) => key),

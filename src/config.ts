@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
-import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import * as v from 'valibot'
+import { isLoopback } from './kernel/loopback.ts'
 import { StartupError } from './kernel/startup-error.ts'
 
 const text = v.pipe(v.string(), v.trim(), v.minLength(1))
@@ -70,9 +70,11 @@ const Environment = v.object({
   ),
   /** A NATS; without it live messages and positions reach other processes by polling only. */
   NATS_URL: v.optional(urls('nats:', 'tls:')),
+  /** Where pictures are kept, S3 or what speaks its protocol: https://KEY:SECRET@host/bucket?region=…; without it a folder in DATA_DIR. */
+  S3_URL: v.optional(url('https:', 'http:')),
   /** What this process does of the whole. */
   ROLE: v.optional(v.picklist(['all', 'api', 'projector', 'reactor'], 'write api, projector, reactor or all'), 'all'),
-  /** Stands before every stream's name and every subject, so that deployments can share one log and one NATS. */
+  /** Stands before every stream's name, subject and key of a picture, so that deployments can share one log, one NATS and one bucket. */
   NAMESPACE: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9]{0,32}$/, 'write up to 32 of a-z and 0-9')), ''),
   /** Origins of browsers' pages that may call the API, separated by commas. */
   CORS_ORIGINS: v.optional(list, ''),
@@ -85,7 +87,7 @@ const Environment = v.object({
 })
 
 /** Parts of the plan that this release does not have yet: naming one is a mistake that must not pass in silence. */
-const notYet = ['S3_URL', 'SMTP_URL', 'KEYS_URL'] as const
+const notYet = ['SMTP_URL', 'KEYS_URL'] as const
 
 export type Config = {
   readonly production: boolean
@@ -104,6 +106,8 @@ export type Config = {
   readonly eventStoreUrl: string | null
   /** Null: a bus within the process. */
   readonly natsUrl: string | null
+  /** Null: a folder. */
+  readonly s3Url: string | null
   readonly role: 'all' | 'api' | 'projector' | 'reactor'
   readonly namespace: string
   /** Stands before every subject of the bus. */
@@ -112,9 +116,6 @@ export type Config = {
   readonly trustedProxies: readonly string[]
   readonly opsToken: string | null
 }
-
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 
 /**
  * The environment as one validated, frozen object.
@@ -149,6 +150,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       `HOST ${env.HOST} can be reached from other machines: set NODE_ENV=production, or ALLOW_DEV=1 if you mean it.`,
     )
   }
+  mustBeEncrypted(env.S3_URL, production)
   return Object.freeze({
     production,
     host: env.HOST,
@@ -162,6 +164,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     databaseUrl: env.DATABASE_URL ?? null,
     eventStoreUrl: env.EVENTSTORE_URL ?? null,
     natsUrl: env.NATS_URL ?? null,
+    s3Url: env.S3_URL ?? null,
     role: env.ROLE,
     subjectPrefix: env.NAMESPACE === '' ? '' : `${env.NAMESPACE}.`,
     namespace: env.NAMESPACE === '' ? '' : `${env.NAMESPACE}_`,
@@ -169,6 +172,13 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     trustedProxies: env.TRUSTED_PROXIES,
     opsToken: env.OPS_TOKEN ?? null,
   })
+}
+
+/** The store of pictures is told and tells what nobody else should hear. @throws StartupError */
+function mustBeEncrypted(s3Url: string | undefined, production: boolean): void {
+  const { protocol, hostname, searchParams } = new URL(s3Url ?? 'https://none')
+  if (protocol === 'https:' || searchParams.get('plain') === '1' || (!production && isLoopback(hostname))) return
+  throw new StartupError('S3_URL is not encrypted: write https://, or add plain=1 to it if nobody else can listen on the way.')
 }
 
 function secretFrom(file: string): string {

@@ -123,7 +123,10 @@ export const mediaRoutes = routes<AppEnv>()
       description:
         'By a URL of a rendition, without an access token: its signature names the viewer, for whom the rules are asked again. 404 for every reason not to show it.',
       auth: 'none',
-      responses: pictureAnswers,
+      responses: {
+        ...pictureAnswers,
+        302: { description: 'The store has the picture', headers: { Location: 'Where, for a minute, to GET alone' } },
+      },
     }),
     file,
     query({
@@ -133,7 +136,7 @@ export const mediaRoutes = routes<AppEnv>()
     async c => {
       const rendition = c.var.params.file.replace('.jpg', '')
       const key = await mustSeePicture(c.var.reading, c.var.params.id, rendition, c.var.query.v)
-      return sendPicture(c, key, 'private, max-age=60')
+      return showPicture(c, key)
     },
   )
   .get(
@@ -143,21 +146,35 @@ export const mediaRoutes = routes<AppEnv>()
     fresh(...pictureModels),
     async c => {
       const key = await mustBeAvatar(c.var.reading, c.var.params.id, c.var.params.file.replace('.jpg', ''))
-      return sendPicture(c, key, 'public, max-age=60')
+      return sendPicture(c, key, 'public')
     },
   )
 
-/** Streams a stored picture, which never changes under its key, or sends the client to the store for it. */
-async function sendPicture(c: Ctx & Pick<Context, 'body' | 'redirect'>, key: string, cacheControl: string): Promise<Response> {
+/** Seconds for which a store shows a picture by the URL that a client is sent to. */
+const openFor = 60
+/** Less than that, so that nobody follows at the end to what has closed. */
+const redirectKeptFor = 30
+
+/** Sends the client to the store for a picture, where the store can show it itself. */
+async function showPicture(c: Shown, key: string): Promise<Response> {
   const { storage } = c.var.commands
+  if (storage.presign === undefined) return sendPicture(c, key, 'private')
+  c.header('Cross-Origin-Resource-Policy', 'cross-origin')
+  // No ETag: who hears that nothing changed would follow the URL of before.
+  c.header('Cache-Control', `private, max-age=${redirectKeptFor}`)
+  c.header('Referrer-Policy', 'no-referrer')
+  return c.redirect(await storage.presign(key, openFor), 302)
+}
+
+/** Streams a stored picture, which never changes under its key. */
+async function sendPicture(c: Shown, key: string, whose: 'private' | 'public'): Promise<Response> {
   const etag = `"${createHash('sha256').update(key).digest('base64url').slice(0, 22)}"`
-  c.header('Cache-Control', cacheControl)
+  c.header('Cache-Control', `${whose}, max-age=60`)
   c.header('ETag', etag)
   // A page of another origin shows it.
   c.header('Cross-Origin-Resource-Policy', 'cross-origin')
   if (c.req.header('if-none-match')?.includes(etag)) return c.body(null, 304)
-  if (storage.presign !== undefined) return c.redirect(await storage.presign(key, 60), 302)
-  const found = await storage.get(key)
+  const found = await c.var.commands.storage.get(key)
   if (found === null) throw notFound('picture')
   c.header('Content-Type', found.contentType)
   c.header('Content-Length', String(found.size))
@@ -165,6 +182,8 @@ async function sendPicture(c: Ctx & Pick<Context, 'body' | 'redirect'>, key: str
   await found.stream.cancel()
   return c.body(null)
 }
+
+type Shown = Ctx & Pick<Context, 'body' | 'redirect'>
 
 /** What the fields around a multipart file may take beside it. */
 const multipartSlack = 64 * 1024

@@ -126,7 +126,14 @@ describe('a start that cannot succeed says in one line what to do', () => {
     ['a secret file that is not there', { SECRET_FILE: '/nonexistent/secret' }, /^SECRET_FILE/],
     ['no limits in production', { NODE_ENV: 'production', SECRET: 'x'.repeat(32), RATE_LIMIT: 'off' }, /^RATE_LIMIT=off/],
     ['a URL of another kind', { DATABASE_URL: 'mysql://localhost/x' }, /^DATABASE_URL is not usable/],
-    ['a part that is not built', { S3_URL: 'https://localhost' }, /^S3_URL is set/],
+    ['a part that is not built', { KEYS_URL: 'https://localhost' }, /^KEYS_URL is set/],
+    ['a store of pictures that is none', { S3_URL: 's3://bucket' }, /^S3_URL is not usable: write a URL that begins with https:/],
+    ['a store of pictures in clear', { S3_URL: 'http://KEY:SECRET@s3.example/pictures' }, /^S3_URL is not encrypted: .*plain=1/],
+    [
+      'a store of pictures in clear in production',
+      { NODE_ENV: 'production', SECRET: 'x'.repeat(32), S3_URL: 'http://KEY:SECRET@127.0.0.1/pictures' },
+      /^S3_URL is not encrypted/,
+    ],
     ['a NATS that is none', { NATS_URL: 'localhost:4222' }, /^NATS_URL is not usable: write URLs that begin with nats:\/\//],
     ['a role that is none', { ROLE: 'apo' }, /^ROLE is not usable: write api, projector, reactor or all/],
     [

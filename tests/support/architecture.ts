@@ -25,7 +25,19 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'main.ts': ['app.ts', 'config.ts', 'kernel', 'setup.ts'],
   'cli.ts': ['adapters', 'app.ts', 'cli', 'config.ts', 'kernel', 'projections', 'setup.ts'],
   // The tool's commands that are more than a few lines; like app.ts they may put anything together.
-  cli: ['adapters', 'app.ts', 'cli', 'commands', 'config.ts', 'domain', 'kernel', 'projections', 'reactions', 'reading', 'setup.ts'],
+  cli: [
+    'adapters',
+    'app.ts',
+    'cli',
+    'commands',
+    'config.ts',
+    'domain',
+    'kernel',
+    'projections',
+    'reactions',
+    'reading',
+    'setup.ts',
+  ],
 }
 
 /** The packages of layers that have few; of the kernel all but drivers. */
@@ -39,7 +51,7 @@ const mayUse: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** What talks to the world outside, or needs a native part: behind a port, in an adapter. */
-const drivers = /^(pg|nats|sharp|lucia|jose|heic-decode|@eventstore\/.*|@node-rs\/.*|node:child_process)$/
+const drivers = /^(pg|nats|nodemailer|aws4fetch|sharp|lucia|jose|heic-decode|@eventstore\/.*|@node-rs\/.*|node:child_process)$/
 
 /** The kernel's parts that the pure domain runs on; of the rest it may know the types. */
 const domainRunsOn = ['decider', 'events', 'ids', 'problem'].map(name => `src/kernel/${name}.ts`)
@@ -212,9 +224,11 @@ export function unfrozenFindings(sources: Sources): string[] {
 /** Variables that the configuration reads and the README does not tell, and the other way round. */
 export function settingFindings(sources: Sources): string[] {
   const section = (path: string, form: RegExp): string => form.exec(sources.get(path) ?? '')?.[1] ?? ''
-  const read = [...section('src/config.ts', /^const Environment = v\.object\(\{$([\s\S]*?)^\}\)$/m).matchAll(/^ {2}([A-Z_]+):/gm)]
+  const read = [
+    ...section('src/config.ts', /^const Environment = v\.object\(\{$([\s\S]*?)^\}\)$/m).matchAll(/^ {2}([A-Z0-9_]+):/gm),
+  ]
   const told = [...section('README.md', /^## Settings$([\s\S]*?)^## /m).matchAll(/^\|([^|]*)\|/gm)].flatMap(([, cell]) => [
-    ...cell!.matchAll(/`([A-Z_]+)`/g),
+    ...cell!.matchAll(/`([A-Z0-9_]+)`/g),
   ])
   const names = (found: readonly RegExpExecArray[]): string[] => found.map(([, name]) => name!)
   return [

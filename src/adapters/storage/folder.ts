@@ -3,11 +3,7 @@ import { mkdir, open, opendir, readdir, rename, rm, stat } from 'node:fs/promise
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import { Readable } from 'node:stream'
 import type { Storage } from '../../kernel/ports/storage.ts'
-
-const contentTypes: Readonly<Record<string, string>> = { jpg: 'image/jpeg', mp4: 'video/mp4' }
-
-const keyPattern = /^(?:[a-z0-9][a-z0-9_-]{0,63}\/){1,6}[a-z0-9][a-z0-9_-]{0,63}\.([a-z0-9]{2,4})$/
-const prefixPattern = /^(?:[a-z0-9][a-z0-9_-]{0,63}\/){1,6}$/
+import { contentTypeOf, isPrefix, mustBePrefix, mustStandFor } from './keys.ts'
 
 const putTries = 5
 
@@ -27,7 +23,7 @@ export async function folderStorage(folder: string): Promise<Storage> {
 
   return {
     async put(key, bytes, contentType) {
-      if (contentTypeOf(key) !== contentType) throw new Error(`The storage key ${key} does not stand for ${contentType}`)
+      mustStandFor(key, contentType)
       const target = join(root, key)
       const draft = join(aside, randomUUID())
       for (let tries = 1; ; tries++) {
@@ -59,23 +55,17 @@ export async function folderStorage(folder: string): Promise<Storage> {
     },
 
     async remove(keyOrPrefix) {
-      if (!prefixPattern.test(keyOrPrefix)) contentTypeOf(keyOrPrefix)
+      if (!isPrefix(keyOrPrefix)) contentTypeOf(keyOrPrefix)
       const path = join(root, keyOrPrefix)
       await rm(path, { recursive: true, force: true })
       await unlessMissing(syncFolder(dirname(path)))
     },
 
     async *list(prefix) {
-      if (!prefixPattern.test(prefix)) throw new Error(`Not a storage prefix: ${prefix}`)
+      mustBePrefix(prefix)
       for await (const path of filesUnder(join(root, prefix))) yield relative(root, path).replaceAll(sep, '/')
     },
   }
-}
-
-function contentTypeOf(key: string): string {
-  const contentType = contentTypes[keyPattern.exec(key)?.[1] ?? '']
-  if (contentType === undefined) throw new Error(`Not a storage key: ${key}`)
-  return contentType
 }
 
 async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {

@@ -14,6 +14,6 @@ export interface Storage {
   remove(keyOrPrefix: string): Promise<void>
   /** The keys under a prefix that ends with `/`, in no particular order. */
   list(prefix: string): AsyncIterable<string>
-  /** A URL from which anybody can read the object for so many seconds, where the store can make such. */
+  /** A URL from which anybody can GET the object for so many seconds (1 to 60), where the store can make such. It is not looked whether the object is there. */
   presign?(key: string, seconds: number): Promise<string>
 }
