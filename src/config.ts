@@ -59,7 +59,6 @@ const Environment = v.object({
   RATE_LIMIT: v.optional(v.picklist(['on', 'off'], 'write on or off'), 'on'),
   /** All keys are derived from it. Required in production; else made once in DATA_DIR. */
   SECRET: v.optional(v.pipe(text, v.minLength(32, 'write at least 32 characters, as from: openssl rand -base64 32'))),
-  SECRET_FILE: v.optional(text),
   /** Tokens, cursors and pictures made under it are still accepted. */
   SECRET_PREVIOUS: v.optional(v.pipe(text, v.minLength(32, 'write at least 32 characters'))),
   /** A PostgreSQL 16 or later with a UTF-8 database; without it the embedded one is used. */
@@ -85,6 +84,12 @@ const Environment = v.object({
   /** Opens /metrics and /ops to operators outside loopback. */
   OPS_TOKEN: v.optional(v.pipe(text, v.minLength(16, 'write at least 16 characters'))),
 })
+
+/** Variables that hold a secret, as URLs with passwords do: each may stand in a file instead, which NAME_FILE names. */
+const inFiles = ['SECRET', 'SECRET_PREVIOUS', 'DATABASE_URL', 'EVENTSTORE_URL', 'NATS_URL', 'S3_URL', 'OPS_TOKEN'] as const
+
+/** The names of all variables that `readConfig` reads. */
+export const variables: readonly string[] = [...Object.keys(Environment.entries), ...inFiles.map(name => `${name}_FILE`)]
 
 /** Parts of the plan that this release does not have yet: naming one is a mistake that must not pass in silence. */
 const notYet = ['SMTP_URL', 'KEYS_URL'] as const
@@ -123,21 +128,20 @@ export type Config = {
  */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   // An empty variable is as good as none: compose files write them so.
-  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''))
+  const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''))
+  const given = { ...set, ...fromFiles(set) }
   for (const name of notYet)
     if (given[name] !== undefined) throw new StartupError(`${name} is set, but this release has no such part yet: unset it.`)
   const parsed = v.safeParse(Environment, given)
   if (!parsed.success) {
     const [issue] = parsed.issues
     const name = String(issue.path?.[0]?.key)
-    throw new StartupError(`${name} is not usable: ${issue.message}.`)
+    const file = set[`${name}_FILE`]
+    throw new StartupError(`${name}${file === undefined ? '' : ` in ${file}`} is not usable: ${issue.message}.`)
   }
   const env = parsed.output
   const production = env.NODE_ENV === 'production'
-  if (env.SECRET !== undefined && env.SECRET_FILE !== undefined)
-    throw new StartupError('SECRET and SECRET_FILE are both set: keep one of them.')
-  const secret = env.SECRET ?? (env.SECRET_FILE === undefined ? null : secretFrom(env.SECRET_FILE))
-  if (production && secret === null)
+  if (production && env.SECRET === undefined)
     throw new StartupError('SECRET is missing: production needs one of at least 32 characters, as from: openssl rand -base64 32')
   if (env.ROLE !== 'all' && (env.DATABASE_URL === undefined || env.NATS_URL === undefined)) {
     const missing = ['DATABASE_URL', 'NATS_URL'].filter(name => given[name] === undefined).join(' and ')
@@ -159,7 +163,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     publicUrl: env.PUBLIC_URL?.replace(/\/+$/, '') ?? null,
     logLevel: env.LOG_LEVEL,
     rateLimit: env.RATE_LIMIT === 'on',
-    secret,
+    secret: env.SECRET ?? null,
     secretPrevious: env.SECRET_PREVIOUS ?? null,
     databaseUrl: env.DATABASE_URL ?? null,
     eventStoreUrl: env.EVENTSTORE_URL ?? null,
@@ -181,15 +185,23 @@ function mustBeEncrypted(s3Url: string | undefined, production: boolean): void {
   throw new StartupError('S3_URL is not encrypted: write https://, or add plain=1 to it if nobody else can listen on the way.')
 }
 
-function secretFrom(file: string): string {
-  let secret: string
-  try {
-    secret = readFileSync(file, 'utf8').trim()
-  } catch (error) {
-    throw new StartupError(
-      `SECRET_FILE ${file} cannot be read (${(error as NodeJS.ErrnoException).code}): name a file that holds the secret.`,
-    )
+/** What the files hold that NAME_FILE names. @throws StartupError where one cannot be read or is empty, or NAME is set too */
+function fromFiles(set: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const found: Record<string, string> = {}
+  for (const name of inFiles) {
+    const file = set[`${name}_FILE`]
+    if (file === undefined) continue
+    if (set[name] !== undefined) throw new StartupError(`${name} and ${name}_FILE are both set: keep one of them.`)
+    try {
+      found[name] = readFileSync(file, 'utf8').trim()
+    } catch (error) {
+      throw new StartupError(
+        `${name}_FILE ${file} cannot be read (${(error as NodeJS.ErrnoException).code}): name a file that holds ${name}.`,
+        { cause: error },
+      )
+    }
+    // An empty file would pass for a part that is not wanted.
+    if (found[name] === '') throw new StartupError(`${name}_FILE ${file} is empty: write ${name} into it.`)
   }
-  if (secret.length < 32) throw new StartupError(`SECRET_FILE ${file} holds ${secret.length} characters: it needs at least 32.`)
-  return secret
+  return found
 }
