@@ -11,6 +11,7 @@ const values = {
   EVENTSTORE_URL: 'esdb://ada:word@localhost:2113',
   NATS_URL: 'nats://ada:word@localhost:4222',
   S3_URL: 'https://key:word@localhost/pictures',
+  SMTP_URL: 'smtps://ada:word@localhost',
   OPS_TOKEN: 'a token of operators',
 }
 
@@ -29,8 +30,9 @@ describe('a variable that holds a secret may stand in a file', () => {
   it('each of them', () => {
     expect(variables.filter(name => name.endsWith('_FILE'))).toEqual(Object.keys(values).map(name => `${name}_FILE`))
     const named = Object.fromEntries(Object.keys(values).map(name => [`${name}_FILE`, file(name)]))
-    expect(readConfig(named)).toEqual(readConfig(values))
-    expect(readConfig(named)).toMatchObject({ databaseUrl: values.DATABASE_URL, opsToken: values.OPS_TOKEN })
+    const from = { MAIL_FROM: 'Photos <post@photos.example>' }
+    expect(readConfig({ ...named, ...from })).toEqual(readConfig({ ...values, ...from }))
+    expect(readConfig({ ...named, ...from })).toMatchObject({ databaseUrl: values.DATABASE_URL, opsToken: values.OPS_TOKEN })
   })
 
   it('one that is set twice, missing, empty or wrong is refused, and its value is not told', () => {
