@@ -9,7 +9,9 @@ import { luciaSessions } from './adapters/crypto/lucia.ts'
 import { passwords } from './adapters/crypto/passwords.ts'
 import { EmbeddedEventStore, logSchema } from './adapters/eventstore/embedded.ts'
 import { eventStoreProblem, isTransient as isLogAway, openEventStoreDb } from './adapters/eventstore/eventstoredb.ts'
+import { MailDelivery } from './adapters/mail/delivery.ts'
 import { outbox } from './adapters/mail/outbox.ts'
+import { smtpPost } from './adapters/mail/smtp.ts'
 import { imaging } from './adapters/media/imaging.ts'
 import { answerWithin, closePool, database, databaseProblem, isTransient, openPool } from './adapters/postgres/database.ts'
 import { keysSchema, PostgresKeyStore } from './adapters/postgres/keys.ts'
@@ -224,7 +226,10 @@ export async function startApp(options: AppOptions): Promise<App> {
     commands = options.around?.commands?.(parts) ?? parts
     await destroyErasedKeys(store, keys)
 
-    const mail = outbox(brief, clock)
+    const does = (role: Config['role']): boolean => config.role === 'all' || config.role === role
+    const post = config.smtp === null ? null : smtpPost(config.smtp.url, config.smtp.from)
+    const delivery = post !== null && does('reactor') ? new MailDelivery({ db: brief, clock, log, post }) : null
+    const mail = outbox(brief, clock, post === null ? null : () => delivery?.nudge())
     const projecting = models.map(model => modelConsumer(model, codec, db, bus))
     const reacting = reactionsOf({ commands, mail }).map(reaction => reactionConsumer(reaction, codec, db, clock))
     // All of them, whoever starts first: a reaction begins at what comes after the deployment's first start, not after its own.
@@ -233,7 +238,6 @@ export async function startApp(options: AppOptions): Promise<App> {
     const presence = new Presence(db, holder, models, log)
     await presence.start()
     ending.push(() => presence.stop())
-    const does = (role: Config['role']): boolean => config.role === 'all' || config.role === role
     const consumers = [...(does('projector') ? projecting : []), ...(does('reactor') ? reacting : [])]
     if (consumers.length > 0) {
       const runner = new Runner(
@@ -248,6 +252,10 @@ export async function startApp(options: AppOptions): Promise<App> {
       await filled(db, keys, log, options.stopping)
     }
     const timerLoop = new TimerLoop({ db: brief, clock, log, timers: timerList, model: timers })
+    if (delivery !== null) {
+      delivery.start()
+      ending.push(() => delivery.stop())
+    }
     if (does('reactor')) {
       timerLoop.start()
       ending.push(() => timerLoop.stop())

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import * as v from 'valibot'
 import { isLoopback } from './kernel/loopback.ts'
+import { type Sender, senderOf } from './kernel/ports/mail.ts'
 import { StartupError } from './kernel/startup-error.ts'
 
 const text = v.pipe(v.string(), v.trim(), v.minLength(1))
@@ -71,6 +72,15 @@ const Environment = v.object({
   NATS_URL: v.optional(urls('nats:', 'tls:')),
   /** Where pictures are kept, S3 or what speaks its protocol: https://KEY:SECRET@host/bucket?region=…; without it a folder in DATA_DIR. */
   S3_URL: v.optional(url('https:', 'http:')),
+  /** A mail server: smtps://user:password@host, or smtp://… with STARTTLS; without it mails stay in the outbox. */
+  SMTP_URL: v.optional(url('smtps:', 'smtp:')),
+  /** Who mails are from, an address or a name and an address; required with SMTP_URL. */
+  MAIL_FROM: v.optional(
+    v.pipe(
+      text,
+      v.check(value => senderOf(value) !== null, 'write Photos <post@photos.example>'),
+    ),
+  ),
   /** What this process does of the whole. */
   ROLE: v.optional(v.picklist(['all', 'api', 'projector', 'reactor'], 'write api, projector, reactor or all'), 'all'),
   /** Stands before every stream's name, subject and key of a picture, so that deployments can share one log, one NATS and one bucket. */
@@ -86,13 +96,22 @@ const Environment = v.object({
 })
 
 /** Variables that hold a secret, as URLs with passwords do: each may stand in a file instead, which NAME_FILE names. */
-const inFiles = ['SECRET', 'SECRET_PREVIOUS', 'DATABASE_URL', 'EVENTSTORE_URL', 'NATS_URL', 'S3_URL', 'OPS_TOKEN'] as const
+const inFiles = [
+  'SECRET',
+  'SECRET_PREVIOUS',
+  'DATABASE_URL',
+  'EVENTSTORE_URL',
+  'NATS_URL',
+  'S3_URL',
+  'SMTP_URL',
+  'OPS_TOKEN',
+] as const
 
 /** The names of all variables that `readConfig` reads. */
 export const variables: readonly string[] = [...Object.keys(Environment.entries), ...inFiles.map(name => `${name}_FILE`)]
 
 /** Parts of the plan that this release does not have yet: naming one is a mistake that must not pass in silence. */
-const notYet = ['SMTP_URL', 'KEYS_URL'] as const
+const notYet = ['KEYS_URL'] as const
 
 export type Config = {
   readonly production: boolean
@@ -113,6 +132,8 @@ export type Config = {
   readonly natsUrl: string | null
   /** Null: a folder. */
   readonly s3Url: string | null
+  /** Null: mails stay in the outbox. */
+  readonly smtp: { readonly url: string; readonly from: Sender } | null
   readonly role: 'all' | 'api' | 'projector' | 'reactor'
   readonly namespace: string
   /** Stands before every subject of the bus. */
@@ -169,6 +190,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     eventStoreUrl: env.EVENTSTORE_URL ?? null,
     natsUrl: env.NATS_URL ?? null,
     s3Url: env.S3_URL ?? null,
+    smtp: smtpOf(env.SMTP_URL, env.MAIL_FROM),
     role: env.ROLE,
     subjectPrefix: env.NAMESPACE === '' ? '' : `${env.NAMESPACE}.`,
     namespace: env.NAMESPACE === '' ? '' : `${env.NAMESPACE}_`,
@@ -183,6 +205,17 @@ function mustBeEncrypted(s3Url: string | undefined, production: boolean): void {
   const { protocol, hostname, searchParams } = new URL(s3Url ?? 'https://none')
   if (protocol === 'https:' || searchParams.get('plain') === '1' || (!production && isLoopback(hostname))) return
   throw new StartupError('S3_URL is not encrypted: write https://, or add plain=1 to it if nobody else can listen on the way.')
+}
+
+/** @throws StartupError */
+function smtpOf(url: string | undefined, mailFrom: string | undefined): Config['smtp'] {
+  if (url === undefined) return null
+  const from = senderOf(mailFrom ?? '')
+  if (from === null)
+    throw new StartupError(
+      'MAIL_FROM is missing: with SMTP_URL mails are sent, so write who they are from, as Photos <post@photos.example>.',
+    )
+  return { url, from }
 }
 
 /** What the files hold that NAME_FILE names. @throws StartupError where one cannot be read or is empty, or NAME is set too */

@@ -11,7 +11,8 @@ export type OutboxItem = {
 }
 
 const newest = query<{ limit: number }, OutboxItem>(
-  p => sql`select id, channel, recipient as "to", subject, text, at from kernel.outbox order by at desc, id limit ${p.limit}`,
+  p =>
+    sql`select id, channel, recipient as "to", subject, text, at from kernel.outbox where text <> '' order by at desc, id limit ${p.limit}`,
 )
 
 /** The newest 100. */

@@ -146,6 +146,17 @@ describe('a start that cannot succeed says in one line what to do', () => {
       { ROLE: 'projector', DATABASE_URL: 'postgres://localhost/x' },
       /^ROLE=projector .*: set NATS_URL too, or ROLE=all\.$/,
     ],
+    [
+      'a mail server without a sender',
+      { SMTP_URL: 'smtps://mail.example' },
+      /^MAIL_FROM is missing: .*Photos <post@photos\.example>/,
+    ],
+    ['a sender that is none', { MAIL_FROM: 'Photos' }, /^MAIL_FROM is not usable: write Photos <post@photos\.example>/],
+    [
+      'a mail server that is none',
+      { SMTP_URL: 'mail.example:25' },
+      /^SMTP_URL is not usable: write a URL that begins with smtps:/,
+    ],
     ['a proxy range that is none', { TRUSTED_PROXIES: 'everybody' }, /^TRUSTED_PROXIES/],
   ]
   for (const [what, environment, expected] of wrong) {

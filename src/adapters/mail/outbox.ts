@@ -1,14 +1,20 @@
 import { newId } from '../../kernel/ids.ts'
 import { type Clock, iso } from '../../kernel/ports/clock.ts'
 import type { Mailer } from '../../kernel/ports/mail.ts'
-import { type Database, sql } from '../../kernel/sql.ts'
+import { type Db, sql } from '../../kernel/sql.ts'
 
-/** Mails that stay here, to be looked at: `GET /dev/outbox`. */
-export const outbox = (db: Database, clock: Clock): Mailer => ({
+/**
+ * Mails as rows: they wait here for `MailDelivery`, or where there is none stay to be looked at (`GET /dev/outbox`).
+ * @param delivered how it is told of a new one; null where nobody delivers
+ */
+export const outbox = (db: Db, clock: Clock, delivered: (() => void) | null = null): Mailer => ({
   async send({ key, accountId, to, subject, text }) {
+    const now = iso(clock.now())
     await db.run(sql`
-      insert into kernel.outbox (id, key, channel, recipient, subject, text, account_id, at)
-      values (${newId()}, ${key}, 'email', ${to}, ${subject}, ${text}, ${accountId}, ${iso(clock.now())}) on conflict (key) do nothing`)
+      insert into kernel.outbox (id, key, channel, recipient, subject, text, account_id, at, due)
+      values (${newId()}, ${key}, 'email', ${to}, ${subject}, ${text}, ${accountId}, ${now}, ${delivered === null ? null : now})
+      on conflict (key) do nothing`)
+    delivered?.()
   },
   async forget(accountId) {
     await db.run(sql`delete from kernel.outbox where account_id = ${accountId}`)

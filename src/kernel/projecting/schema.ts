@@ -59,4 +59,10 @@ export const kernelMigrations: readonly Migration[] = [
   { name: 'kernel_shares', ddl: `alter table kernel.runs add column wants text[] not null default '{}'` },
   // A consumer that was new to a log with events in it serves nobody before it has come so far; 0 once it was there.
   { name: 'kernel_filling', ddl: 'alter table kernel.consumers add column filling_until bigint not null default 0' },
+  // When a mail is to be tried (again); null where nobody delivers it, or not any more.
+  {
+    name: 'kernel_outbox_delivery',
+    ddl: `alter table kernel.outbox add column due timestamptz, add column tries integer not null default 0;
+create index outbox_due on kernel.outbox (due) where due is not null`,
+  },
 ]
