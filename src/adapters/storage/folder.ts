@@ -3,6 +3,7 @@ import { mkdir, open, opendir, readdir, rename, rm, stat } from 'node:fs/promise
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import { Readable } from 'node:stream'
 import type { Storage } from '../../kernel/ports/storage.ts'
+import { unavailable } from '../../kernel/problem.ts'
 import { contentTypeOf, isPrefix, mustBePrefix, mustStandFor } from './keys.ts'
 
 const putTries = 5
@@ -27,8 +28,8 @@ export async function folderStorage(folder: string): Promise<Storage> {
       const target = join(root, key)
       const draft = join(aside, randomUUID())
       for (let tries = 1; ; tries++) {
-        await mkdir(dirname(target), { recursive: true, mode: 0o700 })
         try {
+          await mkdir(dirname(target), { recursive: true, mode: 0o700 })
           await writeSynced(draft, bytes)
           await rename(draft, target)
           await syncUpwards(dirname(target), root) // up to the root: another put may have made a folder and not synced it yet
@@ -36,6 +37,7 @@ export async function folderStorage(folder: string): Promise<Storage> {
         } catch (error) {
           await rm(draft, { force: true })
           // Somebody removed the folder under our hands: what is put comes after that.
+          if (hasNoRoom(error)) throw unavailable('There is no room for pictures at this moment; try again later.', 60, error)
           if (tries === putTries || !isMissing(error)) throw error
         }
       }
@@ -122,3 +124,7 @@ async function unlessMissing<T>(found: Promise<T>): Promise<T | undefined> {
 }
 
 const isMissing = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOENT'
+
+/** The disk is full, over its quota, or was made read-only after a fault: nothing that the client did. */
+const hasNoRoom = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && ['ENOSPC', 'EDQUOT', 'EROFS'].includes(String(error.code))
