@@ -13,7 +13,15 @@ import { MailDelivery } from './adapters/mail/delivery.ts'
 import { outbox } from './adapters/mail/outbox.ts'
 import { smtpPost } from './adapters/mail/smtp.ts'
 import { imaging } from './adapters/media/imaging.ts'
-import { answerWithin, closePool, database, databaseProblem, isTransient, openPool } from './adapters/postgres/database.ts'
+import {
+  answerWithin,
+  closePool,
+  database,
+  databaseProblem,
+  isTransient,
+  openPipeline,
+  openPool,
+} from './adapters/postgres/database.ts'
 import { keysSchema, PostgresKeyStore } from './adapters/postgres/keys.ts'
 import { folderStorage } from './adapters/storage/folder.ts'
 import { s3Storage } from './adapters/storage/s3.ts'
@@ -105,11 +113,16 @@ export type Foundation = {
   readonly db: Database
   /** For what somebody waits for. */
   readonly brief: Database
+  /** The same, where nothing takes a lock. */
+  readonly reads: Database
   readonly store: EventStore
   readonly codec: Codec
   readonly keys: PostgresKeyStore
   close(): Promise<void>
 }
+
+/** Connections that reads share: one process keeps no more of them busy. */
+const pipelines = 4
 
 /** Database, log, keys: what both the server and the operator's tool stand on. @throws StartupError where the database cannot be reached */
 export async function openFoundation(
@@ -143,6 +156,7 @@ export async function openFoundation(
     })
   const db = database(pool)
   const brief = database(pool, answerWithin)
+  const pipeline = openPipeline(databaseUrl, pipelines, broken)
   const store =
     config.eventStoreUrl === null
       ? new EmbeddedEventStore(logPool, config.namespace, broken)
@@ -151,12 +165,13 @@ export async function openFoundation(
   return {
     db,
     brief,
+    reads: database(pool, answerWithin, pipeline),
     store,
     keys,
     codec: new Codec(allEvents, keys),
     async close() {
       await store.close()
-      await Promise.all([closePool(logPool), closePool(pool)])
+      await Promise.all([closePool(logPool), closePool(pool), pipeline.close()])
     },
   }
 }
@@ -174,7 +189,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const { config, log, version, publicUrl, databaseUrl, clock = systemClock } = options
   const secrets = new Secrets(options.secret, config.secretPrevious)
   const foundation = await openFoundation({ ...options, secrets })
-  const { db, brief, store, codec, keys } = foundation
+  const { db, brief, reads, store, codec, keys } = foundation
   const ending: (() => Promise<unknown>)[] = [() => foundation.close()]
   // Whatever one part says at its end, the others are ended too.
   const stop = async (): Promise<void> => {
@@ -201,7 +216,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     ending.push(() => positions.close())
     const tokens = new Tokens(secrets, epoch)
     const execute = createExecute(options.around?.store?.(store) ?? store, codec, clock)
-    const reading: Reading = { db: brief, clock, secrets, publicUrl }
+    const reading: Reading = { db: reads, clock, secrets, publicUrl }
     const pictures = imaging()
     ending.push(() => pictures.close())
     const broken = (error: Error): void => log.warn({ error: String(error) }, 'a connection to the database broke')

@@ -1,4 +1,5 @@
-import { createHmac, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
+import { mac } from './secrets.ts'
 
 /** An id of one kind of thing: a lower-case UUID. Ids carry no order; every order is (position or time, id). */
 export type Id<Kind extends string> = string & { readonly kind?: Kind }
@@ -19,7 +20,7 @@ export const newId = <Kind extends string>(): Id<Kind> => randomUUID()
 
 /** A UUIDv8 (RFC 9562) made of an HMAC-SHA-256 of the parts: the same parts give the same id, and nobody without the key can foresee it. */
 export function derivedId<Kind extends string>(key: Buffer, ...parts: readonly string[]): Id<Kind> {
-  const bytes = createHmac('sha256', key).update(JSON.stringify(parts)).digest().subarray(0, 16)
+  const bytes = mac(key, JSON.stringify(parts), 16)
   bytes[6] = (bytes[6]! & 0x0f) | 0x80
   bytes[8] = (bytes[8]! & 0x3f) | 0x80
   const hex = bytes.toString('hex')

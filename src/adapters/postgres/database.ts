@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import pg from 'pg'
 import { type Problem, unavailable } from '../../kernel/problem.ts'
 import { compile, type Database, type Db } from '../../kernel/sql.ts'
+import { Pipeline } from './pipeline.ts'
 
 const { Pool, types } = pg
 
@@ -22,23 +23,27 @@ export const typeParsers: pg.CustomTypesConfig = {
 /** Milliseconds that a transaction may wait for its own process. */
 const idleInTransactionMs = 7_000
 
+/** How every connection of the house is made. */
+const connectionOptions = (url: string) => ({
+  connectionString: url,
+  types: typeParsers,
+  connectionTimeoutMillis: 5_000,
+  keepAlive: true,
+  application_name: 'darkroom',
+  // Statements go by name and are written for one plan whatever their values: to plan them anew costs more than most of them do (measured: a page of
+  // the feed 2.9 ms of Postgres with the default, 1.2 ms so).
+  options: '-c plan_cache_mode=force_generic_plan',
+  // A process that freezes in the middle of a transaction must not keep its locks from whoever takes over.
+  idle_in_transaction_session_timeout: idleInTransactionMs,
+})
+
+/** Connections for statements that are read often and quickly. @param most that are open at once */
+export const openPipeline = (url: string, most: number, onError: (error: Error) => void): Pipeline =>
+  new Pipeline(connectionOptions(url), most, onError)
+
 /** @param most connections that are open at once; a query waits 5 s at most for one @param limit of each statement; none by default */
 export function openPool(url: string, most: number, onError: (error: Error) => void, limit: Limit = {}): pg.Pool {
-  const pool = new Pool({
-    connectionString: url,
-    max: most,
-    ...limit,
-    types: typeParsers,
-    connectionTimeoutMillis: 5_000,
-    idleTimeoutMillis: 60_000,
-    keepAlive: true,
-    application_name: 'darkroom',
-    // Statements go by name and are written for one plan whatever their values: to plan them anew costs more than most of them do (measured: a page of
-    // the feed 2.9 ms of Postgres with the default, 1.2 ms so).
-    options: '-c plan_cache_mode=force_generic_plan',
-    // A process that freezes in the middle of a transaction must not keep its locks from whoever takes over.
-    idle_in_transaction_session_timeout: idleInTransactionMs,
-  })
+  const pool = new Pool({ ...connectionOptions(url), ...limit, max: most, idleTimeoutMillis: 60_000 })
   // An idle connection that breaks is replaced by the pool; without a listener the process would end.
   pool.on('error', onError)
   const open = new Set<pg.PoolClient>()
@@ -57,25 +62,35 @@ export async function closePool(pool: pg.Pool): Promise<void> {
   while (open.size > 0) await once(pool, 'remove')
 }
 
-const runner = (client: pg.Pool | pg.PoolClient, limit: Limit): Db => ({
-  async run(statement) {
-    const { name, text, values } = compile(statement)
-    return (await client.query({ ...limit, name, text, values: values as unknown[] })).rows
-  },
-  async runCompiled(name, text, values) {
-    return (await client.query({ ...limit, name, text, values: values as unknown[] })).rows
-  },
-})
+/** What statements run on: the pool, one connection of it, or the pipeline. */
+type Running = { query<Row extends pg.QueryResultRow>(config: pg.QueryConfig): Promise<pg.QueryResult<Row>> }
+
+const runner = (client: Running, limit: Limit): Db => {
+  const runCompiled = async <Row>(name: string, text: string, values: readonly unknown[]): Promise<Row[]> =>
+    (await client.query({ ...limit, name, text, values: [...values] })).rows as Row[]
+  return {
+    runCompiled,
+    run(statement) {
+      const { name, text, values } = compile(statement)
+      return runCompiled(name, text, values)
+    },
+  }
+}
 
 type Limit = { readonly query_timeout?: number }
 
 /** Milliseconds after which a statement of somebody who waits has failed: a database that is frozen or unreachable answers nothing at all. */
 export const answerWithin: Limit = { query_timeout: 10_000 }
 
-/** The kernel's view of a pool. @param limit of each statement; none by default, for what may take as long as it takes */
-export function database(pool: pg.Pool, limit: Limit = {}): Database {
+/**
+ * The kernel's view of a pool.
+ * @param limit of each statement; none by default, for what may take as long as it takes
+ * @param pipeline where queries run that are built once, but in transactions; the pool by default
+ */
+export function database(pool: pg.Pool, limit: Limit = {}, pipeline?: Pipeline): Database {
   return {
     ...runner(pool, limit),
+    ...(pipeline === undefined ? {} : { runCompiled: runner(pipeline, limit).runCompiled }),
     async transaction(work, isolation = 'read committed') {
       const client = await pool.connect()
       let broken: Error | undefined
