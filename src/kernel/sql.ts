@@ -84,6 +84,13 @@ export function query<Parameters extends object, Row>(
   }
 }
 
+/**
+ * Whether there is the one row, looked up for each that asks. `exists` may be answered from all rows that anybody asks for instead, read at once: all likes
+ * of an account for the twenty posts of a page.
+ * @param rest of the select, from its `from` on: one row at most
+ */
+export const found = (rest: RawBuilder<unknown>): RawBuilder<boolean> => sql<boolean>`coalesce((select true ${rest}), false)`
+
 type Column =
   | 'uuid'
   | 'text'

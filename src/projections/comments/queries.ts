@@ -1,5 +1,5 @@
 import type { AccountId, CommentId, PostId } from '../../kernel/ids.ts'
-import { query, type RawBuilder, sql } from '../../kernel/sql.ts'
+import { found, query, type RawBuilder, sql } from '../../kernel/sql.ts'
 import { likesModel } from '../likes/project.ts'
 import { commentsModel } from './project.ts'
 
@@ -31,7 +31,7 @@ export const commentRows = query<{ ids: readonly CommentId[]; viewerId: AccountI
     select c.id, c.post as "postId", c.post_author as "postAuthorId", c.parent as "parentId", p.author as "parentAuthorId",
       c.author as "authorId", c.text, c.mention_ids as "mentionIds", c.created_at as "createdAt", c.edited_at as "editedAt", c.revision,
       coalesce(l.likes, 0) as likes, coalesce(r.replies, 0) as replies,
-      exists (select from ${likes} where subject = c.id and actor = ${p.viewerId}::uuid) as liked
+      ${found(sql`from ${likes} where subject = c.id and actor = ${p.viewerId}::uuid`)} as liked
     from ${comments} c left join ${comments} p on p.id = c.parent left join ${counts} l on l.subject = c.id
       left join ${replies} r on r.comment = c.id
     where c.id = any(${p.ids}::uuid[])`,

@@ -22,11 +22,15 @@ const ofAuthors = (
 const floor = (p: { readonly viewerId: RawBuilder<AccountId> }) =>
   sql`(select position from ${floors} where viewer = ${p.viewerId}::uuid)`
 
-/** What stands ready behind a position, newest first, merged with what was never fanned out: all that there is down to the viewer's floor. */
+/**
+ * What stands ready behind a position, newest first, merged with what was never fanned out: all that there is down to the viewer's floor. `offset 0` has
+ * each entry's post looked up: left to itself Postgres may merge with all posts since, and most are of others.
+ */
 const above = query<Page, FeedRow>(
   p => sql`
     select * from (
-      (select p.post as id, e.position from ${entries} e join ${posts} p on p.position = e.position
+      (select p.id, e.position from ${entries} e
+       cross join lateral (select p.post as id from ${posts} p where p.position = e.position offset 0) p
        where e.viewer = ${p.viewerId}::uuid and e.position < ${p.after}::bigint order by e.position desc limit ${p.n})
       union all
       (${ofAuthors(p, sql`e.fan_in`, sql`not p.fanned_out and p.position < ${p.after}::bigint and p.position >= coalesce(${floor(p)}, 0)`)})

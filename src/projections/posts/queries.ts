@@ -1,6 +1,6 @@
 import type { RenditionSize } from '../../domain/media/media.ts'
 import type { AccountId, MediaId, PostId } from '../../kernel/ids.ts'
-import { query, sql } from '../../kernel/sql.ts'
+import { found, query, sql } from '../../kernel/sql.ts'
 import { commentsModel } from '../comments/project.ts'
 import { likesModel } from '../likes/project.ts'
 import { mediaModel } from '../media/project.ts'
@@ -29,7 +29,7 @@ export const postFacts = query<{ ids: readonly PostId[]; viewerId: AccountId | n
       p.edited_at, p.position, p.revision,
       coalesce((select likes from ${likesModel.t.counts} c where c.subject = p.id), 0) as likes,
       coalesce((select comments from ${commentsModel.t.counts} c where c.post = p.id), 0) as comment_count,
-      exists (select from ${likesModel.t.likes} l where l.subject = p.id and l.actor = ${p.viewerId}::uuid) as liked,
+      ${found(sql`from ${likesModel.t.likes} l where l.subject = p.id and l.actor = ${p.viewerId}::uuid`)} as liked,
       (select json_agg(json_build_object('id', s.media, 'altText', s.alt_text, 'width', m.width, 'height', m.height,
                                          'blurhash', m.blurhash, 'renditions', m.renditions) order by s.ordinal)
        from ${pictures} s left join ${media} m on m.id = s.media where s.post = p.id) as media

@@ -1,7 +1,7 @@
 import type { AccountType } from '../../domain/accounts/account.ts'
 import type { Audience, WhoComments } from '../../domain/posts/content.ts'
 import type { AccountId, MediaId, PostId } from '../../kernel/ids.ts'
-import { query, type RawBuilder, sql } from '../../kernel/sql.ts'
+import { found, query, type RawBuilder, sql } from '../../kernel/sql.ts'
 import { accountsModel } from '../accounts/project.ts'
 import { postsModel } from '../posts/project.ts'
 import { relationshipsModel } from './project.ts'
@@ -28,13 +28,13 @@ type Viewer = { viewerId: AccountId | null }
 const relation = ({ viewerId }: { readonly viewerId: RawBuilder<AccountId | null> }, account: RawBuilder<unknown>) => {
   const me = sql`${viewerId}::uuid`
   return sql`
-    exists (select from ${follows} where follower = ${me} and followee = ${account}) as follows,
-    exists (select from ${follows} where follower = ${account} and followee = ${me}) as "followsYou",
-    exists (select from ${requests} where follower = ${me} and followee = ${account}) as requested,
-    exists (select from ${blocks} where blocker = ${me} and blocked = ${account}) as blocks,
-    exists (select from ${blocks} where blocker = ${account} and blocked = ${me}) as "blockedBy",
-    exists (select from ${closeFriends} where owner = ${me} and friend = ${account}) as "closeFriend",
-    exists (select from ${closeFriends} where owner = ${account} and friend = ${me}) as "closeFriendOf"`
+    ${found(sql`from ${follows} where follower = ${me} and followee = ${account}`)} as follows,
+    ${found(sql`from ${follows} where follower = ${account} and followee = ${me}`)} as "followsYou",
+    ${found(sql`from ${requests} where follower = ${me} and followee = ${account}`)} as requested,
+    ${found(sql`from ${blocks} where blocker = ${me} and blocked = ${account}`)} as blocks,
+    ${found(sql`from ${blocks} where blocker = ${account} and blocked = ${me}`)} as "blockedBy",
+    ${found(sql`from ${closeFriends} where owner = ${me} and friend = ${account}`)} as "closeFriend",
+    ${found(sql`from ${closeFriends} where owner = ${account} and friend = ${me}`)} as "closeFriendOf"`
 }
 
 const author = sql`a.id, a.username, a.display_name as "displayName", a.avatar_media_id as "avatarMediaId", a.type`
