@@ -2,6 +2,7 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import type { Event, EventType, LoggedEvent, Metadata, Recorded, StoredEvent } from './events.ts'
 import { newId } from './ids.ts'
 import type { KeyStore } from './ports/key-store.ts'
+import { keyObject } from './secrets.ts'
 
 /** The field of stored data that holds the sealed blobs: {subject id: base64 of nonce, tag, ciphertext}. */
 const sealedField = '$sealed'
@@ -117,14 +118,14 @@ function upcast(type: EventType, from: number, data: Record<string, unknown>): R
 /** AES-256-GCM, bound to the event's id, so that a blob cannot be moved to another event. */
 function encrypt(key: Buffer, text: string, id: string): string {
   const nonce = randomBytes(12)
-  const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(id))
+  const cipher = createCipheriv('aes-256-gcm', keyObject(key), nonce).setAAD(Buffer.from(id))
   const body = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()])
   return Buffer.concat([nonce, cipher.getAuthTag(), body]).toString('base64')
 }
 
 function decrypt(key: Buffer, blob: string, id: string): string {
   const bytes = Buffer.from(blob, 'base64')
-  const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, 12))
+  const decipher = createDecipheriv('aes-256-gcm', keyObject(key), bytes.subarray(0, 12))
     .setAAD(Buffer.from(id))
     .setAuthTag(bytes.subarray(12, 28))
   return Buffer.concat([decipher.update(bytes.subarray(28)), decipher.final()]).toString('utf8')

@@ -1,6 +1,7 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { KeyDestroyed, type KeyStore } from '../../kernel/ports/key-store.ts'
+import { keyObject } from '../../kernel/secrets.ts'
 import { type Database, rows, sql } from '../../kernel/sql.ts'
 
 /** The schema of the key store. A row without `wrapped` is the tombstone of a destroyed key. */
@@ -88,12 +89,14 @@ export class PostgresKeyStore implements KeyStore {
 
   #wrap(subject: string, key: Buffer): Buffer {
     const nonce = randomBytes(12)
-    const cipher = createCipheriv('aes-256-gcm', this.#master, nonce).setAAD(Buffer.from(subject))
+    const cipher = createCipheriv('aes-256-gcm', keyObject(this.#master), nonce).setAAD(Buffer.from(subject))
     return Buffer.concat([nonce, cipher.update(key), cipher.final(), cipher.getAuthTag()])
   }
 
   #unwrap(subject: string, wrapped: Buffer): Buffer {
-    const decipher = createDecipheriv('aes-256-gcm', this.#master, wrapped.subarray(0, 12)).setAAD(Buffer.from(subject))
+    const decipher = createDecipheriv('aes-256-gcm', keyObject(this.#master), wrapped.subarray(0, 12)).setAAD(
+      Buffer.from(subject),
+    )
     decipher.setAuthTag(wrapped.subarray(-16))
     return Buffer.concat([decipher.update(wrapped.subarray(12, -16)), decipher.final()])
   }
