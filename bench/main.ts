@@ -34,7 +34,7 @@ const sizes: Sizes = {
   accounts: numberOf('accounts', values.large ? 200_000 : 10_000),
   posts: numberOf('posts', values.large ? 1_000_000 : 200_000),
   followees: numberOf('followees', 100),
-  seconds: numberOf('seconds', 4),
+  seconds: numberOf('seconds', 3),
 }
 const chosen = values.only?.split(',') ?? names
 for (const name of chosen) if (!names.includes(name)) throw new Error(`There is no ${name}. There are: ${names.join(', ')}.`)
