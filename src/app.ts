@@ -22,7 +22,7 @@ import {
   openPipeline,
   openPool,
 } from './adapters/postgres/database.ts'
-import { keysSchema, PostgresKeyStore } from './adapters/postgres/keys.ts'
+import { erasuresSeenSchema, keysSchema, PostgresKeyStore } from './adapters/postgres/keys.ts'
 import { folderStorage } from './adapters/storage/folder.ts'
 import { s3Storage } from './adapters/storage/s3.ts'
 import type { AppEnv } from './api/env.ts'
@@ -68,7 +68,12 @@ import { startSweeping } from './reactions/media.ts'
 import type { Reading } from './reading/context.ts'
 
 /** State that is migrated, in order; a step once released never changes. */
-export const migrations = [...kernelMigrations, { name: 'keys', ddl: keysSchema }, { name: 'log', ddl: logSchema }]
+export const migrations = [
+  ...kernelMigrations,
+  { name: 'keys', ddl: keysSchema },
+  { name: 'log', ddl: logSchema },
+  { name: 'keys_erasures_seen', ddl: erasuresSeenSchema },
+]
 
 export type AppOptions = {
   readonly config: Config

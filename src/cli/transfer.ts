@@ -108,6 +108,8 @@ export async function exportKeys(db: Database, file: string): Promise<number> {
 /** Adds keys that are not there; a tombstone stays one. Returns how many lines there were. */
 export async function importKeys(db: Database, file: string): Promise<number> {
   let count = 0
+  // These keys may be older than what was seen of the log's erasures: the next start looks at all of them.
+  await db.run(sql`delete from keys.erasures_seen`)
   for await (const { subject, wrapped } of linesOf(file, KeyLine)) {
     await db.run(sql`
       insert into keys.keys (subject, wrapped, destroyed_at)

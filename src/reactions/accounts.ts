@@ -4,7 +4,7 @@ import { AccountErased, account, accountStream, SignedUp, UsernameChanged } from
 import type { EventOf, Recorded } from '../kernel/events.ts'
 import type { Actor } from '../kernel/execute.ts'
 import type { EventStore } from '../kernel/ports/event-store.ts'
-import type { KeyStore } from '../kernel/ports/key-store.ts'
+import type { ErasureMark, ErasuresSeen, KeyStore } from '../kernel/ports/key-store.ts'
 import type { Mailer } from '../kernel/ports/mail.ts'
 import { type Reaction, reaction } from '../kernel/projecting/consumers.ts'
 import { credentialModels, credentialsOf } from '../reading/credentials.ts'
@@ -97,15 +97,44 @@ async function erased({ commands, mail }: Deps, event: Of<'AccountErased'>): Pro
   await execute(account, accountStream(accountId), { type: 'CompleteErasure', mediaRemoved: pictures.size }, actor)
 }
 
-/** Destroys the key of everybody who was ever erased, again: a restored backup of the keys brings nobody back. For the start, before anything is read. */
-export async function destroyErasedKeys(store: EventStore, keys: KeyStore): Promise<void> {
+/** Sign-ups are looked at too: they come more often, so that a mark is seldom far behind. */
+const lookedAt = [AccountErased.type, SignedUp.type]
+
+/**
+ * Destroys the key of everybody who was ever erased, again: a restored backup of the keys brings nobody back. For the start, before anything is read.
+ * Reads what the log has behind the keys' own mark or, where the log has not the mark's event in its place, all of it.
+ */
+export async function destroyErasedKeys(store: Pick<EventStore, 'subscribe'>, keys: KeyStore & ErasureMark): Promise<void> {
+  const seen = await keys.erasuresSeen()
+  if (seen === null || !(await destroyBehind(store, keys, seen))) await destroyBehind(store, keys, null)
+}
+
+/** False where the mark is not of this log. */
+async function destroyBehind(
+  store: Pick<EventStore, 'subscribe'>,
+  keys: KeyStore & ErasureMark,
+  seen: ErasuresSeen | null,
+): Promise<boolean> {
   const stop = new AbortController()
+  let last = null as ErasuresSeen | null
   try {
-    for await (const { events, caughtUp } of store.subscribe({ after: 0, types: [AccountErased.type], signal: stop.signal })) {
-      await keys.destroy(events.map(({ data }) => (data as { accountId: string }).accountId))
-      if (caughtUp) return
+    // From before the marked event on: only if it comes first, with the id it had, this log is the marked one up to there.
+    for await (const { events, caughtUp } of store.subscribe({
+      after: seen?.before ?? 0,
+      types: lookedAt,
+      signal: stop.signal,
+    })) {
+      for (const { position, id } of events) {
+        if (last === null && seen !== null && (position !== seen.position || id !== seen.id)) return false
+        last = { before: last?.position ?? seen?.before ?? 0, position, id }
+      }
+      const erased = events.filter(({ type }) => type === AccountErased.type)
+      await keys.destroy(erased.map(({ data }) => (data as { accountId: string }).accountId))
+      if (caughtUp) break
     }
   } finally {
     stop.abort()
   }
+  if (last !== null && last.position !== seen?.position) await keys.sawErasures(last)
+  return last !== null
 }

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
-import { KeyDestroyed, type KeyStore } from '../../kernel/ports/key-store.ts'
+import { type ErasureMark, type ErasuresSeen, KeyDestroyed, type KeyStore } from '../../kernel/ports/key-store.ts'
 import { keyObject } from '../../kernel/secrets.ts'
 import { type Database, rows, sql } from '../../kernel/sql.ts'
 
@@ -15,10 +15,19 @@ create table keys.keys (
   check ((wrapped is null) = (destroyed_at is not null))
 )`
 
+/** Beside the keys, so that it is backed up and restored with them. */
+export const erasuresSeenSchema = `
+create table keys.erasures_seen (
+  single boolean primary key default true check (single),
+  before bigint not null,
+  position bigint not null,
+  id uuid not null
+)`
+
 type Row = { subject: string; wrapped: Buffer | null }
 
 /** Data keys in a schema of their own, each wrapped by the master key (AES-256-GCM, bound to its subject). */
-export class PostgresKeyStore implements KeyStore {
+export class PostgresKeyStore implements KeyStore, ErasureMark {
   readonly #db: Database
   readonly #master: Buffer
   readonly #opened = new LRUCache<string, Buffer>({ max: 100_000, ttl: 60_000 })
@@ -71,6 +80,17 @@ export class PostgresKeyStore implements KeyStore {
       insert into keys.keys (subject, wrapped, destroyed_at) select subject, null, now() from unnest(${sql.val(subjectIds)}::uuid[]) subject
       on conflict (subject) do update set wrapped = null, destroyed_at = coalesce(keys.keys.destroyed_at, now())`)
     for (const id of subjectIds) this.#opened.delete(id)
+  }
+
+  async erasuresSeen(): Promise<ErasuresSeen | null> {
+    const [seen] = await this.#db.run<ErasuresSeen>(sql`select before, position, id from keys.erasures_seen`)
+    return seen ?? null
+  }
+
+  async sawErasures({ before, position, id }: ErasuresSeen): Promise<void> {
+    await this.#db.run(sql`
+      insert into keys.erasures_seen (before, position, id) values (${before}, ${position}, ${id})
+      on conflict (single) do update set before = excluded.before, position = excluded.position, id = excluded.id`)
   }
 
   async #fetch(subjectIds: readonly string[]): Promise<Map<string, Buffer>> {

@@ -10,6 +10,18 @@ export interface KeyStore {
   destroy(subjectIds: readonly string[]): Promise<void>
 }
 
+/**
+ * How far the log's erasures were obeyed: an event that was looked at (the last one then), and the position of the one looked at before it, 0 where it was
+ * the first.
+ */
+export type ErasuresSeen = { readonly before: number; readonly position: number; readonly id: string }
+
+/** That mark, kept with the keys themselves: a store that was restored from a backup goes on from its own. */
+export interface ErasureMark {
+  erasuresSeen(): Promise<ErasuresSeen | null>
+  sawErasures(seen: ErasuresSeen): Promise<void>
+}
+
 export class KeyDestroyed extends Error {
   override readonly name = 'KeyDestroyed'
 }
