@@ -8,11 +8,14 @@ import { parse } from 'yaml'
 import manifest from '../package.json' with { type: 'json' }
 import { readConfig, variables } from '../src/config.ts'
 import { freshDatabase } from './support/database.ts'
+import { standsApart } from './support/engines.ts'
 import { type Nats, natsServer, startNats } from './support/nats.ts'
 import { type S3, startS3 } from './support/s3.ts'
 import { freePort, startServer } from './support/server.ts'
 import { temporaryFolder } from './support/temporary.ts'
 import { WireServer } from './support/wire-server.ts'
+
+standsApart('the services of compose.yaml know no namespace: they run on a NATS and a stand-in for EventStoreDB of their own')
 
 // No container is started here: images and networks are only read about. Our own services run as processes, by the image's own commands.
 

@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import { connect as dial } from 'nats'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest'
 import { NatsBus, type NatsOptions } from '../../src/adapters/bus/nats.ts'
 import type { Log } from '../../src/kernel/ports/log.ts'
 import { StartupError } from '../../src/kernel/startup-error.ts'
+import { ownName, standsApart, standsOn } from '../support/engines.ts'
 import { type Nats, natsServer, startNats } from '../support/nats.ts'
 import { freePort } from '../support/server.ts'
 import { busContract } from './bus.ts'
@@ -21,6 +22,16 @@ function keptLog(): { log: Log; said: string[] } {
 const failing = (error: unknown): never => {
   throw error
 }
+
+standsApart('it takes its NATS away; the contract runs on the one given too')
+standsOn('NATS_URL')
+
+const { NATS_URL } = inject('engines').given
+if (NATS_URL !== undefined)
+  busContract('NATS, the one given', async onError => {
+    const bus = await NatsBus.connect({ url: NATS_URL, prefix: `${ownName()}.`, log: keptLog().log, onError })
+    return { bus, close: () => bus.close() }
+  })
 
 describe.skipIf(natsServer === null)(`on a real nats-server${without}`, () => {
   let nats: Nats

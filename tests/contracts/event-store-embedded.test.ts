@@ -2,20 +2,37 @@ import { expect, it } from 'vitest'
 import { EmbeddedEventStore } from '../../src/adapters/eventstore/embedded.ts'
 import { openPool } from '../../src/adapters/postgres/database.ts'
 import { noStream } from '../../src/kernel/ports/event-store.ts'
+import { standsApart } from '../support/engines.ts'
 import { testKernel } from '../support/kernel.ts'
 import { eventStoreContract, storedEvent } from './event-store.ts'
 
-eventStoreContract('embedded in Postgres', async () => {
+standsApart('it is about the log in Postgres')
+
+/** Logs of these namespaces in one database. */
+async function logs(...namespaces: string[]): Promise<{ stores: EmbeddedEventStore[]; close(): Promise<void> }> {
   const kernel = await testKernel()
-  return { store: kernel.store, close: kernel.close }
+  const pool = openPool(kernel.url, 12, () => {})
+  const stores = namespaces.map(namespace => new EmbeddedEventStore(pool, namespace))
+  return {
+    stores,
+    async close() {
+      for (const store of stores) await store.close()
+      await pool.end()
+      await kernel.close()
+    },
+  }
+}
+
+eventStoreContract('embedded in Postgres', async () => {
+  const { stores, close } = await logs('')
+  return { store: stores[0]!, close }
 })
 
 it('shares one log between namespaces and processes without mixing them', async () => {
-  const kernel = await testKernel()
-  const pool = openPool(kernel.url, 4, () => {})
-  const other = new EmbeddedEventStore(pool, 'other_')
+  const { stores, close } = await logs('', 'other_')
+  const [one, other] = stores as [EmbeddedEventStore, EmbeddedEventStore]
   try {
-    await kernel.store.append('test-1', [storedEvent('Here')], noStream)
+    await one.append('test-1', [storedEvent('Here')], noStream)
     await other.append('test-1', [storedEvent('There')], noStream)
     expect((await other.read('test-1')).map(({ type, stream }) => [type, stream])).toEqual([['There', 'test-1']])
     const reading = new AbortController()
@@ -25,9 +42,7 @@ it('shares one log between namespaces and processes without mixing them', async 
     }
     reading.abort()
   } finally {
-    await other.close()
-    await pool.end()
-    await kernel.close()
+    await close()
   }
 })
 

@@ -1,10 +1,13 @@
-import { randomBytes } from 'node:crypto'
 import { expect, it } from 'vitest'
 import { openEventStoreDb } from '../../src/adapters/eventstore/eventstoredb.ts'
 import { noStream } from '../../src/kernel/ports/event-store.ts'
 import type { Log } from '../../src/kernel/ports/log.ts'
+import { ownName, standsApart, standsOn } from '../support/engines.ts'
 import { WireServer } from '../support/wire-server.ts'
 import { eventStoreContract, storedEvent } from './event-store.ts'
+
+standsApart('what says “the wire only” runs on a stand-in for EventStoreDB')
+standsOn('EVENTSTORE_URL')
 
 const log: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
@@ -23,7 +26,7 @@ for (const namespace of ['', 'wire_']) {
 }
 
 /** A namespace that nobody else has, for a server that others use too. */
-const ownNamespace = (): string => `test${randomBytes(6).toString('hex')}_`
+const ownNamespace = (): string => `${ownName()}_`
 
 /** Not a server of the test's own: the one that an operator wants proven. */
 const { EVENTSTORE_URL: given } = process.env

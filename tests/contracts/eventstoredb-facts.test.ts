@@ -1,7 +1,10 @@
 import { expect, it } from 'vitest'
+import { standsApart } from '../support/engines.ts'
 import { appendProofs } from './eventstoredb/appends.ts'
 import { clusterProofs } from './eventstoredb/cluster.ts'
 import { subscriptionProofs } from './eventstoredb/subscriptions.ts'
+
+standsApart('it stages what a server does, on a stand-in for EventStoreDB')
 
 /**
  * What is true of `@eventstore/db-client` 6.2.1 and its server, and the test that reproduces it over the wire, beside the adapter that lives

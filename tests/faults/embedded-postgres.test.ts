@@ -9,7 +9,10 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { connectionOf, startEmbeddedPostgres, stopEmbeddedPostgres } from '../../src/adapters/postgres/embedded.ts'
 import { lockDataDir } from '../../src/kernel/lock-data-dir.ts'
 import { StartupError } from '../../src/kernel/startup-error.ts'
+import { standsApart } from '../support/engines.ts'
 import { temporaryFolder } from '../support/temporary.ts'
+
+standsApart('it is about the embedded PostgreSQL')
 
 const settings = { fsync: 'off' }
 const source = (path: string) => new URL(`../../src/${path}`, import.meta.url).href

@@ -6,7 +6,10 @@ import { isTransient, openEventStoreDb } from '../../src/adapters/eventstore/eve
 import type { StoredEvent } from '../../src/kernel/events.ts'
 import { type Appended, noStream } from '../../src/kernel/ports/event-store.ts'
 import { storedEvent } from '../contracts/event-store.ts'
+import { standsApart } from '../support/engines.ts'
 import { WireServer } from '../support/wire-server.ts'
+
+standsApart('it takes its stand-in for EventStoreDB away')
 
 const faults = Number(process.env.FAULT_KILLS ?? 5)
 const seed = Number(process.env.FAULT_SEED ?? randomBytes(4).readUInt32LE())

@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { Client } from '../support/client.ts'
 import { freshDatabase } from '../support/database.ts'
+import { environmentOf } from '../support/engines.ts'
 import { commentsOf, expectVerified, kills, published, randomOf, seed, underLoad } from '../support/load.ts'
 import { freePort, type ServerProcess, startServer } from '../support/server.ts'
 import { temporaryFolder } from '../support/temporary.ts'
@@ -17,7 +18,7 @@ beforeAll(async () => {
   fresh = await freshDatabase()
   dataDir = await temporaryFolder()
   environment = {
-    DATABASE_URL: fresh.url,
+    ...environmentOf(fresh.url),
     DATA_DIR: dataDir,
     SECRET: randomBytes(32).toString('base64url'),
     PORT: String(await freePort()),
@@ -50,7 +51,7 @@ it(`loses and doubles nothing that was acknowledged through ${kills} kills (FAUL
     await pause(300)
   })
   await server.end('SIGTERM')
-  await expectVerified(fresh.url, environment.SECRET!)
+  await expectVerified(environment)
   server = await startServer(environment)
 })
 

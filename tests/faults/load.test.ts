@@ -6,7 +6,10 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { demoPassword } from '../../src/cli/invention.ts'
 import { testApp } from '../support/app.ts'
 import { freshDatabase } from '../support/database.ts'
+import { standsApart } from '../support/engines.ts'
 import { temporaryFolder } from '../support/temporary.ts'
+
+standsApart('only the log in Postgres can be loaded in bulk')
 
 const secret = randomBytes(32).toString('base64url')
 let database: Awaited<ReturnType<typeof freshDatabase>>
@@ -40,7 +43,8 @@ it('a network is loaded in bulk: read models equal the log, and the server goes 
   expect(await darkroom('demo', '--size', '40x150')).toMatchObject({ code: 1, output: expect.stringContaining('not empty') })
   expect(await darkroom('demo', '--size', 'much')).toMatchObject({ code: 1 })
 
-  const app = await testApp({ databaseUrl: database.url, mediaDir: dataDir, secret })
+  const config = { eventStoreUrl: null, namespace: '' }
+  const app = await testApp({ config, databaseUrl: database.url, mediaDir: dataDir, secret })
   try {
     const { body } = await app.post('/sessions', { login: username, password: demoPassword })
     const headers = { Authorization: `Bearer ${body.session.accessToken}` }

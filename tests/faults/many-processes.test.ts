@@ -5,12 +5,13 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { Client } from '../support/client.ts'
 import { freshDatabase } from '../support/database.ts'
+import { environmentOf } from '../support/engines.ts'
 import { expectVerified, kills, randomOf, seed, underLoad } from '../support/load.ts'
-import { type Nats, natsServer, startNats } from '../support/nats.ts'
+import { hasNats, runNats } from '../support/nats.ts'
 import { freePort, type ServerProcess, startServer } from '../support/server.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
-const without = natsServer === null ? ', for want of nats-server' : ''
+const without = hasNats ? '' : ', for want of nats-server'
 const patience = { timeout: 30_000, interval: 100 }
 
 /** A process of the deployment, at an address that stays. */
@@ -37,34 +38,30 @@ class Member {
   }
 }
 
-describe.skipIf(natsServer === null)(`two of each role on Postgres and NATS${without}`, () => {
+describe.skipIf(!hasNats)(`two of each role on Postgres and NATS${without}`, () => {
   let fresh: Awaited<ReturnType<typeof freshDatabase>>
-  let nats: Nats
+  let nats: Awaited<ReturnType<typeof runNats>>
   let dataDir: string
-  let secret: string
+  let environment: Record<string, string>
   let database: pg.Client
   const fleet: Member[] = []
 
   beforeAll(async () => {
     fresh = await freshDatabase()
-    nats = await startNats()
+    nats = await runNats()
     dataDir = await temporaryFolder()
-    secret = randomBytes(32).toString('base64url')
+    environment = {
+      NAMESPACE: 'fleet',
+      NATS_URL: nats.url,
+      ...environmentOf(fresh.url),
+      DATA_DIR: dataDir,
+      SECRET: randomBytes(32).toString('base64url'),
+    }
     database = new pg.Client({ connectionString: fresh.url })
     await database.connect()
     for (const role of ['api', 'api', 'projector', 'projector', 'reactor', 'reactor']) {
       const PORT = String(await freePort())
-      fleet.push(
-        new Member(role, {
-          ROLE: role,
-          DATABASE_URL: fresh.url,
-          NATS_URL: nats.url,
-          DATA_DIR: dataDir,
-          SECRET: secret,
-          NAMESPACE: 'fleet',
-          PORT,
-        }),
-      )
+      fleet.push(new Member(role, { ...environment, ROLE: role, PORT }))
     }
     await Promise.all(fleet.map(member => member.start()))
   }, 90_000)
@@ -130,6 +127,6 @@ describe.skipIf(natsServer === null)(`two of each role on Postgres and NATS${wit
       await pause(300)
     })
     expect(await Promise.all(fleet.map(({ server }) => server!.end('SIGTERM')))).toEqual(fleet.map(() => 0))
-    await expectVerified(fresh.url, secret, 'fleet_')
+    await expectVerified(environment)
   })
 })

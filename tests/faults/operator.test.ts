@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { sql } from '../../src/kernel/sql.ts'
 import { likesModel } from '../../src/projections/likes/project.ts'
 import { type Person, type TestApp, testApp } from '../support/app.ts'
+import { environmentOf } from '../support/engines.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
 let app: TestApp
@@ -31,7 +32,7 @@ afterAll(async () => {
 const darkroom = (...args: string[]): Promise<{ code: number; output: string }> =>
   new Promise(resolve => {
     const { PATH, HOME } = process.env
-    const env = { PATH, HOME, DATABASE_URL: app.databaseUrl, SECRET: app.secret, DATA_DIR: dataDir }
+    const env = { PATH, HOME, ...environmentOf(app.databaseUrl), SECRET: app.secret, DATA_DIR: dataDir }
     const cwd = fileURLToPath(new URL('../../', import.meta.url))
     execFile(process.execPath, ['start.mjs', 'src/cli.ts', ...args], { cwd, env }, (error, stdout, stderr) =>
       resolve({ code: error === null ? 0 : Number(error.code), output: stdout + stderr }),

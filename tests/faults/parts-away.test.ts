@@ -7,10 +7,13 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/adapters/postgres/embedded.ts'
 import { Client } from '../support/client.ts'
 import { freshDatabase } from '../support/database.ts'
+import { standsApart } from '../support/engines.ts'
 import { expectVerified, seed, underLoad } from '../support/load.ts'
 import { type Nats, natsServer, startNats } from '../support/nats.ts'
 import { type ServerProcess, startServer } from '../support/server.ts'
 import { temporaryFolder } from '../support/temporary.ts'
+
+standsApart('it takes its NATS, its Postgres and the way to that away; the log is the embedded one')
 
 const without = natsServer === null ? ', for want of nats-server' : ''
 const patience = { timeout: 30_000, interval: 50 }
@@ -60,7 +63,7 @@ describe.skipIf(natsServer === null)(`NATS away and back${without}`, () => {
       await pause(500)
     })
     expect(await Promise.all(nodes.map(node => node.end('SIGTERM')))).toEqual([0, 0])
-    await expectVerified(fresh.url, secret)
+    await expectVerified({ DATABASE_URL: fresh.url, SECRET: secret })
   })
 })
 
@@ -147,7 +150,7 @@ describe('Postgres away and back', () => {
       await pause(500)
     })
     expect(await server.end('SIGTERM')).toBe(0)
-    await expectVerified(postgres.url, secret)
+    await expectVerified({ DATABASE_URL: postgres.url, SECRET: secret })
   })
 })
 
@@ -206,7 +209,7 @@ it('a Postgres that is there and does not answer keeps nobody waiting for long, 
     await someone.send('PATCH', '/me', { bio: 'Somebody else' })
     expect(await someone.send('GET', '/me')).toMatchObject({ bio: 'Somebody else' })
     expect(await server.end('SIGTERM')).toBe(0)
-    await expectVerified(fresh.url, secret)
+    await expectVerified({ DATABASE_URL: fresh.url, SECRET: secret })
   } finally {
     await server.end('SIGKILL')
     await way.close()

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { EmbeddedEventStore } from '../../src/adapters/eventstore/embedded.ts'
 import { openPool } from '../../src/adapters/postgres/database.ts'
 import { type LikeCommand, like, likeStream } from '../../src/domain/likes/like.ts'
 import type { LoggedEvent } from '../../src/kernel/events.ts'
 import { createExecute, type Execute } from '../../src/kernel/execute.ts'
 import type { EventStore } from '../../src/kernel/ports/event-store.ts'
+import { environmentOf, openStore } from '../support/engines.ts'
 import { type TestKernel, testKernel } from '../support/kernel.ts'
 
 let kernel: TestKernel
@@ -15,7 +15,7 @@ let elsewhereStore: EventStore
 beforeAll(async () => {
   kernel = await testKernel()
   const pool = openPool(kernel.url, 4, () => {})
-  const store = new EmbeddedEventStore(pool)
+  const store = await openStore(environmentOf(kernel.url), pool)
   elsewhereStore = store
   close = async () => {
     await store.close()

@@ -7,8 +7,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import WebSocket from 'ws'
 import { stopEmbeddedPostgres } from '../../src/adapters/postgres/embedded.ts'
 import { freshDatabase } from '../support/database.ts'
+import { standsApart } from '../support/engines.ts'
 import { freePort, type ServerProcess, startServer } from '../support/server.ts'
 import { temporaryFolder } from '../support/temporary.ts'
+
+standsApart('it is about the embedded default, and parts that are not there')
 
 const patience = 60_000
 

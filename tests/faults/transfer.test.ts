@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { verify } from '../../src/kernel/projecting/verify.ts'
-import { sql } from '../../src/kernel/sql.ts'
 import { readModels } from '../../src/projections/models.ts'
 import { type TestApp, testApp } from '../support/app.ts'
 import { freshDatabase } from '../support/database.ts'
+import { environmentOf } from '../support/engines.ts'
 import { listenLive } from '../support/live.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
@@ -29,7 +29,7 @@ afterAll(async () => {
 const darkroom = (databaseUrl: string, ...args: string[]): Promise<{ code: number; output: string }> =>
   new Promise(resolve => {
     const { PATH, HOME } = process.env
-    const env = { PATH, HOME, DATABASE_URL: databaseUrl, SECRET: from.secret, DATA_DIR: folder }
+    const env = { PATH, HOME, ...environmentOf(databaseUrl), SECRET: from.secret, DATA_DIR: folder }
     execFile(
       process.execPath,
       ['start.mjs', 'src/cli.ts', ...args],
@@ -37,6 +37,19 @@ const darkroom = (databaseUrl: string, ...args: string[]): Promise<{ code: numbe
       (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code), output: stdout + stderr }),
     )
   })
+
+/** All of its log, in order, without the positions. */
+async function eventsOf({ app: { store } }: TestApp): Promise<object[]> {
+  const reading = new AbortController()
+  const head = await store.head()
+  const found: object[] = []
+  for await (const { events, passed } of store.subscribe({ after: 0, signal: reading.signal })) {
+    found.push(...events.map(({ position, ...event }) => event))
+    if (passed >= head) break
+  }
+  reading.abort()
+  return found
+}
 
 it('moves a network: log and keys out, into an empty log, as it was but of a new epoch', { timeout: 120_000 }, async () => {
   const ada = await from.signUp('ada', { email: 'shared@example.org' })
@@ -68,9 +81,7 @@ it('moves a network: log and keys out, into an empty log, as it was but of a new
 
   const to = await testApp({ databaseUrl: target.url, mediaDir: from.mediaDir, secret: from.secret })
   try {
-    const events = (app: TestApp) =>
-      app.app.db.run(sql`select stream, revision, id, type, data, metadata from log.events order by position`)
-    expect(await events(to)).toEqual(await events(from))
+    expect(await eventsOf(to)).toEqual(await eventsOf(from))
     const headers = { Authorization: `Bearer ${bob.session.accessToken}` }
     expect((await to.get('/feed', { headers })).body.items.map(({ caption }: { caption: string }) => caption)).toEqual([
       'last one here',

@@ -1,48 +1,55 @@
-import { randomBytes } from 'node:crypto'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterEach, beforeEach, expect, it } from 'vitest'
 import { verify } from '../../src/kernel/projecting/verify.ts'
 import { readModels } from '../../src/projections/models.ts'
 import { type TestApp, testApp } from '../support/app.ts'
+import { ownName, standsApart } from '../support/engines.ts'
 import { listenLive } from '../support/live.ts'
 import { WireServer } from '../support/wire-server.ts'
 
-/** The wire server stands for the wire alone; with EVENTSTORE_URL set the same is shown on that real server, in a namespace of its own. */
-let wire: WireServer | null = null
+standsApart('what says “the wire only”, and the log away, run on a stand-in for EventStoreDB')
+
+/** The wire server stands for the wire alone; with EVENTSTORE_URL set the first is shown on that real server too, in a namespace of its own. */
+let wire: WireServer
 let app: TestApp
 
-beforeAll(async () => {
-  const real = process.env.EVENTSTORE_URL
-  if (real === undefined) wire = await WireServer.start()
-  const namespace = real === undefined ? '' : `journey${randomBytes(6).toString('hex')}_`
-  app = await testApp({ config: { eventStoreUrl: real ?? wire!.url, namespace } })
+beforeEach(async () => {
+  wire = await WireServer.start()
 })
-afterAll(async () => {
+afterEach(async () => {
   await app.stop()
-  await wire?.close()
+  await wire.close()
 })
 
-it('the way of a photo with the log in EventStoreDB', async () => {
-  const ada = await app.signUp('ada')
-  const bob = await app.signUp('bob')
-  await bob.follow(ada)
-  const hears = await listenLive(app, bob)
-  const post = await ada.publish({ caption: 'in another log' })
-  expect((await hears.next('feed.post')).data.post.id).toBe(post.id)
-  await bob.put(`/posts/${post.id}/like`, undefined, { after: ada.token })
-  const comment = await bob.post(`/posts/${post.id}/comments`, { text: 'it holds' })
-  expect(comment.status).toBe(201)
-  expect((await ada.get(`/posts/${post.id}`, { after: bob.token })).body.counts).toMatchObject({ likes: 1, comments: 1 })
-  expect((await bob.get('/feed')).body.items.map(({ caption }: { caption: string }) => caption)).toEqual(['in another log'])
-  await ada.put(`/accounts/${bob.id}/block`)
-  expect((await bob.get(`/posts/${post.id}`)).status).toBe(404)
-  expect((await hears.next('feed.removed')).data).toEqual({ accountId: ada.id })
-  expect((await bob.post('/me/erasure')).status).toBe(202)
-  hears.end()
-  for (const model of readModels) expect(await verify(app.app, model), model.name).toMatchObject({ differences: [], more: 0 })
-})
+const start = async (eventStoreUrl: string, namespace = ''): Promise<void> => {
+  app = await testApp({ config: { eventStoreUrl, namespace } })
+}
+
+const real = process.env.EVENTSTORE_URL
+for (const given of real ? [null, real] : [null]) {
+  it(`the way of a photo with the log in EventStoreDB${given === null ? ' (the wire only)' : ''}`, async () => {
+    await (given === null ? start(wire.url) : start(given, `${ownName()}_`))
+    const ada = await app.signUp('ada')
+    const bob = await app.signUp('bob')
+    await bob.follow(ada)
+    const hears = await listenLive(app, bob)
+    const post = await ada.publish({ caption: 'in another log' })
+    expect((await hears.next('feed.post')).data.post.id).toBe(post.id)
+    await bob.put(`/posts/${post.id}/like`, undefined, { after: ada.token })
+    const comment = await bob.post(`/posts/${post.id}/comments`, { text: 'it holds' })
+    expect(comment.status).toBe(201)
+    expect((await ada.get(`/posts/${post.id}`, { after: bob.token })).body.counts).toMatchObject({ likes: 1, comments: 1 })
+    expect((await bob.get('/feed')).body.items.map(({ caption }: { caption: string }) => caption)).toEqual(['in another log'])
+    await ada.put(`/accounts/${bob.id}/block`)
+    expect((await bob.get(`/posts/${post.id}`)).status).toBe(404)
+    expect((await hears.next('feed.removed')).data).toEqual({ accountId: ada.id })
+    expect((await bob.post('/me/erasure')).status).toBe(202)
+    hears.end()
+    for (const model of readModels) expect(await verify(app.app, model), model.name).toMatchObject({ differences: [], more: 0 })
+  })
+}
 
 it('answers 503 with Retry-After while the log is away, never 500, and goes on when it is back', async () => {
-  if (wire === null) return
+  await start(wire.url)
   const cleo = await app.signUp('cleo')
   const post = await cleo.publish()
   await wire.cable.refuse()

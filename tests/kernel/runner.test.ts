@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { afterEach, expect, it, vi } from 'vitest'
-import { InProcessBus } from '../../src/adapters/bus/in-process.ts'
 import { isTransient } from '../../src/adapters/postgres/database.ts'
 import { Codec } from '../../src/kernel/codec.ts'
 import { Positions, positionsOf } from '../../src/kernel/consistency.ts'
 import { decider, streamName } from '../../src/kernel/decider.ts'
 import { type EventOf, type EventType, eventType } from '../../src/kernel/events.ts'
 import { createExecute } from '../../src/kernel/execute.ts'
+import type { Bus } from '../../src/kernel/ports/bus.ts'
 import type { EventStore } from '../../src/kernel/ports/event-store.ts'
 import type { Log } from '../../src/kernel/ports/log.ts'
 import type { Consumer } from '../../src/kernel/projecting/consumer.ts'
@@ -68,14 +68,12 @@ afterEach(async () => {
 
 async function start(): Promise<{
   kernel: TestKernel
-  bus: InProcessBus
+  bus: Bus
   positions: Positions
   runner: (others?: readonly Consumer[]) => Promise<Runner>
 }> {
   const kernel = await testKernel([counters], [Counted as unknown as EventType])
-  const bus = new InProcessBus(error => {
-    throw error
-  })
+  const { bus } = kernel
   const positions = new Positions(kernel.db, bus)
   await registerConsumers(kernel.db, [{ key: counters.key, from: 'beginning' }], 0)
   opened.push({ stop: () => kernel.close() }, { stop: () => positions.close() })
@@ -247,7 +245,7 @@ it('stops at the one bad event of a batch, loudly, having done all before it, an
   const id = randomUUID()
   const done = []
   for (let n = 0; n < 50; n++) done.push(await execute(counter, streamName('counter', id), { id, by: 1 }, actor))
-  const [bad] = await kernel.db.run<{ id: string }>(sql`select id from log.events where position = ${done[30]!.position}`)
+  const bad = (await kernel.store.read(streamName('counter', id)))[30]
   poison = bad!.id
   await runner()
   await vi.waitFor(async () => {

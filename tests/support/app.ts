@@ -8,6 +8,7 @@ import { type Config, readConfig } from '../../src/config.ts'
 import { type Listening, listen } from '../../src/kernel/http/listen.ts'
 import type { Clock } from '../../src/kernel/ports/clock.ts'
 import { freshDatabase } from './database.ts'
+import { environmentOf } from './engines.ts'
 import { temporaryFolder } from './temporary.ts'
 
 /** A clock that stands on the real time until a test moves it. */
@@ -230,7 +231,8 @@ export async function testApp(options: TestAppOptions = {}): Promise<TestApp> {
     closing.push(() => rm(folder, { recursive: true, force: true }))
   }
   const secret = options.secret ?? randomBytes(32).toString('base64url')
-  const config = { ...readConfig({ RATE_LIMIT: 'off', DATA_DIR: mediaDir }), ...options.config }
+  const environment = { ...environmentOf(databaseUrl), RATE_LIMIT: 'off', DATA_DIR: mediaDir }
+  const config = { ...readConfig(environment), ...options.config }
   const app = await startApp({
     config,
     version: '0.0.0-test',

@@ -1,20 +1,24 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { EmbeddedEventStore, logSchema } from '../../src/adapters/eventstore/embedded.ts'
+import { logSchema } from '../../src/adapters/eventstore/embedded.ts'
 import { database, openPool } from '../../src/adapters/postgres/database.ts'
 import { keysSchema, PostgresKeyStore } from '../../src/adapters/postgres/keys.ts'
 import { allEvents } from '../../src/domain/events.ts'
 import { Codec } from '../../src/kernel/codec.ts'
 import type { EventType } from '../../src/kernel/events.ts'
 import { migrate } from '../../src/kernel/migrate.ts'
+import type { Bus } from '../../src/kernel/ports/bus.ts'
+import type { EventStore } from '../../src/kernel/ports/event-store.ts'
 import type { ReadModel } from '../../src/kernel/projecting/model.ts'
 import { kernelMigrations } from '../../src/kernel/projecting/schema.ts'
 import type { Database } from '../../src/kernel/sql.ts'
 import { freshDatabase } from './database.ts'
+import { environmentOf, openBus, openStore } from './engines.ts'
 
 export type TestKernel = {
   readonly url: string
   readonly db: Database
-  readonly store: EmbeddedEventStore
+  readonly store: EventStore
+  readonly bus: Bus
   readonly keys: PostgresKeyStore
   readonly codec: Codec
   /** A new id with a key of its own. */
@@ -22,7 +26,7 @@ export type TestKernel = {
   close(): Promise<void>
 }
 
-/** Log, keys and read models in a database of their own. */
+/** Log, bus, keys and read models on the engines of this run, in a database and a namespace of their own. */
 export async function testKernel(
   models: readonly ReadModel[] = [],
   events: readonly EventType[] = allEvents,
@@ -32,11 +36,14 @@ export async function testKernel(
   const db = database(pool)
   await migrate(db, [...kernelMigrations, { name: 'keys', ddl: keysSchema }, { name: 'log', ddl: logSchema }], models)
   const keys = new PostgresKeyStore(db, randomBytes(32))
-  const store = new EmbeddedEventStore(pool)
+  const environment = environmentOf(fresh.url)
+  const store = await openStore(environment, pool)
+  const bus = await openBus(environment)
   return {
     url: fresh.url,
     db,
     store,
+    bus,
     keys,
     codec: new Codec(events, keys),
     async subject() {
@@ -45,6 +52,7 @@ export async function testKernel(
       return id
     },
     async close() {
+      await bus.close()
       await store.close()
       await pool.end()
       await fresh.drop()

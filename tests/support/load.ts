@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect, vi } from 'vitest'
-import { EmbeddedEventStore } from '../../src/adapters/eventstore/embedded.ts'
 import { database, openPool } from '../../src/adapters/postgres/database.ts'
 import { PostgresKeyStore } from '../../src/adapters/postgres/keys.ts'
 import { allEvents } from '../../src/domain/events.ts'
@@ -11,6 +10,7 @@ import { Secrets } from '../../src/kernel/secrets.ts'
 import { readModels } from '../../src/projections/models.ts'
 import { picture } from './app.ts'
 import type { Client } from './client.ts'
+import { openStore } from './engines.ts'
 
 /** How often a process is killed. */
 export const kills = Number(process.env.FAULT_KILLS ?? 5)
@@ -115,12 +115,12 @@ export async function underLoad(
   expect(listening.messages.filter(({ type }) => type === 'resync')).toEqual([])
 }
 
-/** Read models equal a rebuild, row for row. @param namespace of the log, as in config */
-export async function expectVerified(databaseUrl: string, secret: string, namespace = ''): Promise<void> {
-  const pool = openPool(databaseUrl, 6, () => {})
+/** Read models equal a rebuild, row for row. @param environment that the server ran in, with DATABASE_URL and SECRET */
+export async function expectVerified(environment: Readonly<Record<string, string>>): Promise<void> {
+  const pool = openPool(environment.DATABASE_URL!, 6, () => {})
   const db = database(pool)
-  const store = new EmbeddedEventStore(pool, namespace)
-  const codec = new Codec(allEvents, new PostgresKeyStore(db, new Secrets(secret).key('master')))
+  const store = await openStore(environment, pool)
+  const codec = new Codec(allEvents, new PostgresKeyStore(db, new Secrets(environment.SECRET!).key('master')))
   try {
     for (const model of readModels) expect(await verify({ db, store, codec }, model)).toMatchObject({ differences: [], more: 0 })
   } finally {

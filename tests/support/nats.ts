@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { inject } from 'vitest'
 import { freePort } from './server.ts'
 
 /** Where nats-server is (Debian has it in /usr/sbin, which is not in every PATH), or null. */
@@ -41,3 +42,12 @@ export async function startNats(port?: number, args: readonly string[] = []): Pr
     },
   }
 }
+
+const { NATS_URL } = inject('engines').given
+
+/** Whether this run has a NATS: one that was given, or one to start. */
+export const hasNats = NATS_URL !== undefined || natsServer !== null
+
+/** The NATS of this run, for those who only use it: the one that was given, or one of its own. */
+export const runNats = (): Promise<Pick<Nats, 'url' | 'end'>> =>
+  NATS_URL === undefined ? startNats() : Promise.resolve({ url: NATS_URL, end: async () => {} })
