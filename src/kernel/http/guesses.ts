@@ -6,8 +6,9 @@ import { network } from './client-address.ts'
 import { limitOf } from './rate-limit.ts'
 
 /**
- * How many guesses within 15 minutes: at one login (or code) from one network, at one login from anywhere, from one network at anything.
+ * How many wrong guesses within 15 minutes: at one login (or code) from one network, at one login from anywhere, from one network at anything.
  * The first is small; the others are wide, so that nobody can lock a stranger out for long.
+ * What right ones cost is bounded by the policies of requests (`sign-in`, `sign-up`).
  */
 const most = { pair: 10, subject: 100, network: 200 } as const
 const seconds = 15 * 60
@@ -19,7 +20,7 @@ export interface GuessLimiter {
    * @throws Problem 429 `rate_limited` with Retry-After
    */
   count(kind: 'password' | 'code', subject: string, clientAddress: string): Promise<void>
-  /** The guess was right: its subject starts anew from this network. */
+  /** The guess was right, and does not count: its subject starts anew from this network. */
   succeeded(kind: 'password' | 'code', subject: string, clientAddress: string): Promise<void>
 }
 
@@ -67,7 +68,13 @@ export function guessLimiter(pool: pg.Pool, { key, on }: { key: Buffer; on: bool
       }
     },
     async succeeded(kind, subject, clientAddress) {
-      if (counts(kind)) await limiters.pair.delete(keysOf(kind, subject, clientAddress).pair)
+      if (!counts(kind)) return
+      const keys = keysOf(kind, subject, clientAddress)
+      await Promise.all([
+        limiters.pair.delete(keys.pair),
+        limiters.subject.reward(keys.subject),
+        limiters.network.reward(keys.network),
+      ])
     },
   }
 }

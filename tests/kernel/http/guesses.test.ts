@@ -50,6 +50,17 @@ describe('guesses', () => {
     await limiter.count('password', 'dora', '203.0.113.3')
   })
 
+  it('that are right do not count: a whole school signs in from one network, and one wrong guess after another is still counted', async () => {
+    const limiter = guessLimiter(pool, { key, on: true })
+    const guess = async (n: number): Promise<void> => {
+      await limiter.count('password', `pupil ${n}`, '203.0.113.5')
+      await limiter.succeeded('password', `pupil ${n}`, '203.0.113.5')
+    }
+    for (let n = 0; n < 210; n += 10) await Promise.all(Array.from({ length: 10 }, (_, i) => guess(n + i)))
+    const wrong = Array.from({ length: 201 }, (_, n) => limiter.count('password', `guessed at ${n}`, '203.0.113.5'))
+    expect(await refusals(wrong)).toHaveLength(1)
+  })
+
   it('at codes are counted also with RATE_LIMIT=off, at passwords not', async () => {
     const limiter = guessLimiter(pool, { key, on: false })
     expect(await refusals(Array.from({ length: 20 }, () => limiter.count('password', 'eve', '203.0.113.4')))).toHaveLength(0)
