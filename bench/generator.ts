@@ -1,16 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { Agent, request } from 'node:http'
-import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
+import { Connection, encoded, type Sent } from './client.ts'
 
 /** The load generator: a process of its own, one job at a time from its parent. */
-
-export type Sent = {
-  readonly method: string
-  readonly path: string
-  readonly headers: Readonly<Record<string, string>>
-  readonly body?: string
-}
 
 export type Job =
   /** Requests in turn; each once where `once`, and then it ends early. `perSecond` paces them instead of as many as possible. */
@@ -34,88 +26,97 @@ export type Figures = {
   readonly perSecond: number
   readonly p50: number
   readonly p99: number
+  /** What the generator itself took of the processor meanwhile, in microseconds. */
+  readonly cpu: number
 }
 
-type One = (n: number) => Promise<{ failed?: string; bytes: number }>
+/** Does the n-th thing, and says once how it ended (an HTTP status) and how many bytes came. */
+type Lane = (n: number, ended: (status: number, bytes: number) => void) => void
+
+type Pace = { readonly seconds: number; readonly most: number; readonly perSecond: number }
 
 /** The value below which the given share of sorted values lies; NaN of none. */
 export const quantile = (sorted: ArrayLike<number>, share: number): number =>
   sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
 
-async function measure(
-  one: One,
-  { inFlight, seconds, most, perSecond }: { inFlight: number; seconds: number; most: number; perSecond: number },
-) {
+/** Keeps every lane busy, or as many as a pace needs. What is paced is timed from when it was due, so that a server that stalls is not spared. */
+function measure(lanes: readonly Lane[], { seconds, most, perSecond }: Pace): Promise<Figures> {
+  const { promise, resolve } = Promise.withResolvers<Figures>()
   const times: number[] = []
   const failed: Record<string, number> = {}
+  const idle: number[] = []
+  const starts = new Float64Array(lanes.length)
+  let running = lanes.length
   let next = 0
   let bytes = 0
+  const cpu = process.cpuUsage()
   const began = performance.now()
   const until = began + seconds * 1_000
-  const work = async (): Promise<void> => {
-    while (next < most) {
-      const n = next++
-      const due = began + (n / perSecond) * 1_000
-      if (due > performance.now()) await pause(due - performance.now())
-      const start = performance.now()
-      if (start >= until) return
-      const answer = await one(n)
-      bytes += answer.bytes
-      if (answer.failed === undefined) times.push(performance.now() - start)
-      else failed[answer.failed] = (failed[answer.failed] ?? 0) + 1
+
+  const finish = (): void => {
+    const took = (performance.now() - began) / 1_000
+    const { user, system } = process.cpuUsage(cpu)
+    const sorted = Float64Array.from(times).sort()
+    resolve({
+      ...{ done: times.length, failed, bytes, perSecond: times.length / took, cpu: user + system },
+      ...{ p50: quantile(sorted, 0.5), p99: quantile(sorted, 0.99) },
+    })
+  }
+  const wake = (): void => {
+    for (const lane of idle.splice(0)) step(lane)
+  }
+  const step = (lane: number): void => {
+    const now = performance.now()
+    const due = began + (next / perSecond) * 1_000
+    if (next >= most || now >= until) {
+      if (--running === 0) finish()
+    } else if (due > now) {
+      if (idle.push(lane) === 1) setTimeout(wake, Math.min(due, until) - now)
+    } else {
+      starts[lane] = perSecond === Number.POSITIVE_INFINITY ? now : due
+      lanes[lane]!(next++, ends[lane]!)
     }
   }
-  await Promise.all(Array.from({ length: inFlight }, work))
-  const took = (performance.now() - began) / 1_000
-  const sorted = Float64Array.from(times).sort()
-  const figures: Figures = {
-    ...{ done: times.length, failed, bytes, perSecond: times.length / took },
-    p50: quantile(sorted, 0.5),
-    p99: quantile(sorted, 0.99),
-  }
-  return figures
+  const ends = lanes.map((_, lane) => (status: number, came: number): void => {
+    bytes += came
+    if (status < 300) times.push(performance.now() - starts[lane]!)
+    else failed[status] = (failed[status] ?? 0) + 1
+    step(lane)
+  })
+  for (const lane of lanes.keys()) step(lane)
+  return promise
 }
 
 async function http({ url, requests, once, perSecond, inFlight, seconds }: Asked & { kind: 'http' }): Promise<Figures> {
-  const agent = new Agent({ keepAlive: true, maxSockets: inFlight })
-  const { hostname, port } = new URL(url)
-  const one: One = n =>
-    new Promise((resolve, reject) => {
-      const { method, path, headers, body } = requests[n % requests.length]!
-      const sending = request({ agent, hostname, port, method, path, headers }, answer => {
-        let bytes = 0
-        answer.on('data', (chunk: Buffer) => {
-          bytes += chunk.length
-        })
-        answer.on('error', reject)
-        answer.on('end', () => {
-          const { statusCode = 0 } = answer
-          resolve(statusCode < 300 ? { bytes } : { bytes, failed: String(statusCode) })
-        })
-      })
-      sending.on('error', reject)
-      sending.end(body)
-    })
+  const ready = requests.map(request => encoded(url, request))
+  const { promise: broken, reject } = Promise.withResolvers<never>()
+  const connections = await Promise.all(Array.from({ length: inFlight }, () => Connection.open(url, reject)))
   try {
+    const lanes = connections.map(
+      (connection): Lane =>
+        (n, ended) =>
+          connection.send(ready[n % ready.length]!, ended),
+    )
     const most = once ? requests.length : Number.POSITIVE_INFINITY
-    return await measure(one, { inFlight, seconds, most, perSecond: perSecond ?? Number.POSITIVE_INFINITY })
+    return await Promise.race([measure(lanes, { seconds, most, perSecond: perSecond ?? Number.POSITIVE_INFINITY }), broken])
   } finally {
-    agent.destroy()
+    for (const connection of connections) connection.close()
   }
 }
 
 async function statements({ url, text, values, inFlight, seconds }: Asked & { kind: 'sql' }): Promise<Figures> {
+  const { promise: broken, reject } = Promise.withResolvers<never>()
   const clients = Array.from({ length: inFlight }, () => new pg.Client(url))
   await Promise.all(clients.map(client => client.connect()))
   try {
-    const free = [...clients]
-    const one: One = async () => {
-      const client = free.pop()!
-      await client.query({ name: 'one', text, values: [randomUUID(), ...values] })
-      free.push(client)
-      return { bytes: 0 }
-    }
-    return await measure(one, { inFlight, seconds, most: Number.POSITIVE_INFINITY, perSecond: Number.POSITIVE_INFINITY })
+    const lanes = clients.map(
+      (client): Lane =>
+        (_, ended) => {
+          client.query({ name: 'one', text, values: [randomUUID(), ...values] }).then(() => ended(200, 0), reject)
+        },
+    )
+    const pace = { seconds, most: Number.POSITIVE_INFINITY, perSecond: Number.POSITIVE_INFINITY }
+    return await Promise.race([measure(lanes, pace), broken])
   } finally {
     await Promise.all(clients.map(client => client.end()))
   }

@@ -3,8 +3,9 @@ import WebSocket from 'ws'
 import { sql } from '../../src/kernel/sql.ts'
 import { postsModel } from '../../src/projections/posts/project.ts'
 import { relationshipsModel } from '../../src/projections/relationships/project.ts'
+import type { Sent } from '../client.ts'
 import { call, type Reader, settled } from '../deployment.ts'
-import { quantile, type Sent } from '../generator.ts'
+import { quantile } from '../generator.ts'
 import type { Line, Parts, Row } from '../row.ts'
 
 const samples = 100

@@ -2,8 +2,8 @@ import { sql } from '../../src/kernel/sql.ts'
 import { accountsModel } from '../../src/projections/accounts/project.ts'
 import { postsModel } from '../../src/projections/posts/project.ts'
 import { relationshipsModel } from '../../src/projections/relationships/project.ts'
+import type { Sent } from '../client.ts'
 import { call, type Reader, settled } from '../deployment.ts'
-import type { Sent } from '../generator.ts'
 import { type Line, mustBe, type Parts, type Row, sideBySide } from '../row.ts'
 
 const get = (path: string, { headers }: Reader): Sent => ({ method: 'GET', path: `/v1${path}`, headers })

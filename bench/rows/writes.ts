@@ -3,8 +3,9 @@ import { accountsModel } from '../../src/projections/accounts/project.ts'
 import { likesModel } from '../../src/projections/likes/project.ts'
 import { mediaModel } from '../../src/projections/media/project.ts'
 import { postsModel } from '../../src/projections/posts/project.ts'
+import type { Sent } from '../client.ts'
 import { type Deployment, settled } from '../deployment.ts'
-import type { Figures, Job, Sent } from '../generator.ts'
+import type { Figures, Job } from '../generator.ts'
 import { countOf, type Line, mustBe, type Parts, type Row, sideBySide } from '../row.ts'
 
 const mostPerSecond = 15_000
