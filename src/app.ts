@@ -59,12 +59,12 @@ import { Secrets } from './kernel/secrets.ts'
 import type { Database } from './kernel/sql.ts'
 import { StartupError } from './kernel/startup-error.ts'
 import { consumerStatus, troublesOf } from './kernel/status.ts'
+import { startSweeping } from './kernel/sweeping.ts'
 import { TimerLoop, timersModel } from './kernel/timers.ts'
 import { liveModel } from './projections/live/project.ts'
 import { readModels } from './projections/models.ts'
 import { destroyErasedKeys } from './reactions/accounts.ts'
-import { reactionsOf, timersOf } from './reactions/all.ts'
-import { startSweeping } from './reactions/media.ts'
+import { reactionsOf, sweepsOf, timersOf } from './reactions/all.ts'
 import type { Reading } from './reading/context.ts'
 
 /** State that is migrated, in order; a step once released never changes. */
@@ -279,7 +279,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     if (does('reactor')) {
       timerLoop.start()
       ending.push(() => timerLoop.stop())
-      ending.push(startSweeping(commands, log))
+      ending.push(startSweeping(sweepsOf({ commands, mail }), log))
     }
     const heartbeatMs = options.heartbeatMs ?? 25_000
     const limits = handshakeLimits(config.rateLimit, config.trustedProxies)

@@ -52,7 +52,7 @@ async function signedUp({ commands, mail }: Deps, event: Of<'SignedUp'>): Promis
   if (claim !== null && claim.holderId !== accountId) await tellHolder({ commands, mail }, claim, event.at)
 }
 
-/** Milliseconds after which a mail would only puzzle. */
+/** Milliseconds after which a mail would only puzzle. Its key, of a day, is known for longer (`Mail.key`). */
 const mailIsLate = 24 * 3_600_000
 
 /** Once a day at most, whatever strangers do. */

@@ -6,8 +6,8 @@ import { PostDeleted } from '../domain/posts/post.ts'
 import type { EventOf } from '../kernel/events.ts'
 import type { Actor } from '../kernel/execute.ts'
 import { iso } from '../kernel/ports/clock.ts'
-import type { Log } from '../kernel/ports/log.ts'
 import { type Reaction, reaction } from '../kernel/projecting/consumers.ts'
+import type { Sweep } from '../kernel/sweeping.ts'
 import { type Timer, timer } from '../kernel/timers.ts'
 
 type Deps = { readonly commands: Commands }
@@ -60,23 +60,8 @@ export const removePictureFiles = ({ commands }: Deps): Reaction =>
     react: ({ data: { ownerId, mediaId } }) => removeFiles(commands, ownerId, mediaId),
   })
 
-const sweepEvery = 6 * 3_600_000
-
-/** Sweeps up, four times a day, the files of uploads that were never told of. Returns how to end it. */
-export function startSweeping(commands: Commands, log: Log): () => Promise<void> {
+/** Removes the files of uploads that were never told of. */
+export const sweepFiles = ({ commands }: Deps): Sweep => {
   const sweep = mediaSweep(commands)
-  const ending = new AbortController()
-  let sweeping: Promise<void> = Promise.resolve()
-  const interval = setInterval(() => {
-    sweeping = sweep(house('media_sweep'), ending.signal).then(
-      removed => log.info({ removed }, 'files of no picture were swept'),
-      error => log.warn({ err: error }, 'the sweep of files failed; the next one looks again'),
-    )
-  }, sweepEvery)
-  interval.unref()
-  return async () => {
-    clearInterval(interval)
-    ending.abort()
-    await sweeping
-  }
+  return { of: 'files of no picture', atStart: false, run: signal => sweep(house('media_sweep'), signal) }
 }

@@ -370,6 +370,24 @@ describe('the outbox', () => {
     expect(await rows()).toEqual([])
   })
 
+  it('keeps the key for a week, so that no repeat is sent again, and then nothing', async () => {
+    const server = await started()
+    const { mailer, delivery, clock } = set(server)
+    const [sent, late] = [mail(), mail({ to: 'ben@example.org' })]
+    await mailer.send(sent)
+    await delivery().deliver()
+    await outbox(kernel.db, clock).send(mail({ to: 'nobody delivers@example.org' }))
+    clock.advance(7 * 24 * 3_600_000 - 60_000)
+    await mailer.send(late)
+    expect(await mailer.sweep()).toBe(0)
+    await mailer.send(sent)
+    clock.advance(61_000)
+    expect(await mailer.sweep()).toBe(2)
+    expect(await rows()).toMatchObject([{ recipient: 'ben@example.org' }])
+    expect(await delivery().deliver()).toBe(1)
+    expect(server.arrived.map(({ to }) => to[0])).toEqual(['ada@example.org', 'ben@example.org'])
+  })
+
   it('lets go of what is under way when it ends: the next process sends it, as the same mail', async () => {
     let asked = 0
     let frozen = true

@@ -16,7 +16,7 @@ export function senderOf(text: string): Sender | null {
 }
 
 export type Mail = {
-  /** The same mail again has the same key, and is sent once. */
+  /** The same mail again has the same key, and is sent once: known for a week. */
   readonly key: string
   /** Whom it is for: erased with them. */
   readonly accountId: AccountId
@@ -31,4 +31,6 @@ export interface Mailer {
   send(mail: Mail): Promise<void>
   /** Forgets what is kept here of mails to an account. */
   forget(accountId: AccountId): Promise<void>
+  /** Removes what is kept here of mails of long ago, with their keys: by then nobody repeats them. Says how many. */
+  sweep(): Promise<number>
 }
