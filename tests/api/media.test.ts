@@ -7,6 +7,7 @@ import { attachMedia, mediaSweep } from '../../src/commands/media.ts'
 import { timersModel } from '../../src/kernel/timers.ts'
 import { mediaFolder } from '../../src/reading/pictures.ts'
 import { type Answer, type Person, picture, type TestApp, TestClock, testApp } from '../support/app.ts'
+import { eventsBehind } from '../support/log.ts'
 
 type Media = { id: string; renditions: { name: string; url: string; width: number; height: number }[] }
 
@@ -138,9 +139,10 @@ describe('an upload', () => {
     ['a cut JPEG', async () => (await picture(400, 300)).subarray(0, 900), 422, 'media_unreadable'],
     ['nothing', async () => new Uint8Array(), 422, 'media_unreadable'],
   ])('refuses %s and keeps nothing', async (_, bytes, status, code) => {
-    const before = [await app.app.store.head(), await filesOf(ada)]
+    const { store } = app.app
+    const [head, files] = [await store.head(), await filesOf(ada)]
     expect(await uploadRaw(ada, await bytes())).toMatchObject({ status, body: { status, code } })
-    expect([await app.app.store.head(), await filesOf(ada)]).toEqual(before)
+    expect([await eventsBehind(store, head), await filesOf(ada)]).toEqual([[], files])
   })
 
   it('refuses what is declared too large without reading it', async () => {

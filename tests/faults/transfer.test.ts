@@ -9,6 +9,7 @@ import { type TestApp, testApp } from '../support/app.ts'
 import { freshDatabase } from '../support/database.ts'
 import { environmentOf } from '../support/engines.ts'
 import { listenLive } from '../support/live.ts'
+import { eventsBehind } from '../support/log.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
 let from: TestApp
@@ -38,18 +39,9 @@ const darkroom = (databaseUrl: string, ...args: string[]): Promise<{ code: numbe
     )
   })
 
-/** All of its log, in order, without the positions. */
-async function eventsOf({ app: { store } }: TestApp): Promise<object[]> {
-  const reading = new AbortController()
-  const head = await store.head()
-  const found: object[] = []
-  for await (const { events, passed } of store.subscribe({ after: 0, signal: reading.signal })) {
-    found.push(...events.map(({ position, ...event }) => event))
-    if (passed >= head) break
-  }
-  reading.abort()
-  return found
-}
+/** All of its log, without the positions. */
+const eventsOf = async ({ app: { store } }: TestApp): Promise<object[]> =>
+  (await eventsBehind(store, 0)).map(({ position, ...event }) => event)
 
 it('moves a network: log and keys out, into an empty log, as it was but of a new epoch', { timeout: 120_000 }, async () => {
   const ada = await from.signUp('ada', { email: 'shared@example.org' })
