@@ -13,6 +13,7 @@ import { positionsOf } from '../src/kernel/consistency.ts'
 import { type Database, sql } from '../src/kernel/sql.ts'
 import { setUp } from '../src/setup.ts'
 import { type ServerProcess, startServer } from '../tests/support/server.ts'
+import { parentOf } from './processor.ts'
 
 export type Sizes = {
   readonly accounts: number
@@ -71,6 +72,8 @@ export type Deployment = {
   /** For looking at what came of it. */
   readonly db: Database
   readonly server: ServerProcess
+  /** Of the server and of its Postgres, for what they take of the processor; null where the system does not tell. */
+  readonly pids: { readonly server: number; readonly postgres: number | null }
   readonly readers: readonly Reader[]
   stop(): Promise<void>
 }
@@ -91,6 +94,9 @@ export async function startDeployment(folder: string, sizes: Sizes): Promise<Dep
     if (databaseUrl === null) throw new Error('the embedded Postgres does not run')
     const pool = openPool(databaseUrl, 2, () => {})
     ending.push(() => closePool(pool))
+    const db = database(pool)
+    const [backend] = await db.run<{ pid: number }>(sql`select pg_backend_pid() as pid`)
+    const pids = { server: server.child.pid!, postgres: await parentOf(backend!.pid) }
     const readers: Reader[] = []
     for (const n of readerNumbers(sizes.accounts)) {
       const { account, session } = await call<{ account: { id: string }; session: { accessToken: string } }>(
@@ -103,7 +109,7 @@ export async function startDeployment(folder: string, sizes: Sizes): Promise<Dep
       )
       readers.push({ id: account.id, headers: { Authorization: `Bearer ${session.accessToken}` } })
     }
-    return { url: server.url, databaseUrl, db: database(pool), server, readers, stop }
+    return { url: server.url, databaseUrl, db, server, pids, readers, stop }
   } catch (error) {
     await stop()
     throw error

@@ -8,6 +8,7 @@ import { latency } from './rows/latency.ts'
 import { feed, reads } from './rows/reads.ts'
 import { rebuilding } from './rows/rebuilding.ts'
 import { like, post } from './rows/writes.ts'
+import { cpuTable, ratioOf, table } from './table.ts'
 
 const rows: readonly Row[] = [feed, reads, latency, like, post]
 const names = [...rows.map(({ name }) => name), 'rebuild']
@@ -39,35 +40,6 @@ const sizes: Sizes = {
 const chosen = values.only?.split(',') ?? names
 for (const name of chosen) if (!names.includes(name)) throw new Error(`There is no ${name}. There are: ${names.join(', ')}.`)
 const only = (name: string): boolean => chosen.includes(name)
-
-const shown = (value: number | null, unit = ''): string =>
-  value === null || Number.isNaN(value) ? '-' : `${value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString('en')}${unit}`
-const ratioOf = ({ rate, limit }: Line): number | null => (rate === null || limit === null ? null : rate / limit)
-
-/** As Markdown, which is also readable as it is. */
-function table(lines: readonly Line[]): string {
-  const cells = lines.map(line => [
-    ...[
-      line.work,
-      shown(line.rate, line.unit),
-      shown(line.p50),
-      shown(line.p99),
-      shown(line.limit, line.limit === null ? '' : line.unit),
-    ],
-    ...[line.limitIs, ratioOf(line)?.toFixed(2) ?? '-', line.aim, line.check],
-  ])
-  const head = ['work', 'Darkroom', 'p50 ms', 'p99 ms', 'limit', 'the limit is', 'ratio', 'aim', 'checked']
-  const all = [head, ...cells]
-  const widths = head.map((_, column) =>
-    Math.max(
-      3,
-      ...all.slice(0, -1).map(row => (column === head.length - 1 ? 3 : row[column]!.length)),
-      ...(column === head.length - 1 ? [] : [all.at(-1)![column]!.length]),
-    ),
-  )
-  const text = (row: readonly string[]): string => `| ${row.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`
-  return [text(head), `|${widths.map(width => '-'.repeat(width + 2)).join('|')}|`, ...cells.map(text)].join('\n')
-}
 
 const began = performance.now()
 const say = (text: string): void =>
@@ -109,7 +81,7 @@ const machine = {
   load: loadavg().map(load => Math.round(load * 10) / 10),
 }
 process.stdout.write(
-  `${table(lines)}\n\n${machine.cpus} x ${machine.model}, Node ${machine.node}, load average at the end ${machine.load.join(' ')}; ` +
+  `${table(lines)}\n${cpuTable(lines)}\n${machine.cpus} x ${machine.model}, Node ${machine.node}, load average at the end ${machine.load.join(' ')}; ` +
     `${sizes.accounts} accounts x ${sizes.followees} followees x ${sizes.posts} posts, medians of three, 32 in flight\n`,
 )
 if (values.json !== undefined) {

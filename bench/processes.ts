@@ -41,7 +41,7 @@ export function startGenerator(): Generator {
   return { end, run: async asked => (await ask<{ figures: Figures }>(child, asked)).figures }
 }
 
-export type Bare = { readonly url: string; serve(what: object): Promise<void>; end(): Promise<void> }
+export type Bare = { readonly url: string; readonly pid: number; serve(what: object): Promise<void>; end(): Promise<void> }
 
 /** A process with a bare Hono route, and what it serves. */
 export async function startBare(): Promise<Bare> {
@@ -49,6 +49,7 @@ export async function startBare(): Promise<Bare> {
   const { port } = await ask<{ port: number }>(child, { listen: true })
   return {
     url: `http://127.0.0.1:${port}`,
+    pid: child.pid!,
     end,
     async serve(what) {
       await ask(child, what)

@@ -2,6 +2,7 @@ import type { RawBuilder } from '../src/kernel/sql.ts'
 import type { Deployment, Sizes } from './deployment.ts'
 import type { Figures, Job } from './generator.ts'
 import type { Bare, Generator } from './processes.ts'
+import { processorTime } from './processor.ts'
 
 /** One line of the table. Rates a second, times in milliseconds. */
 export type Line = {
@@ -17,7 +18,11 @@ export type Line = {
   readonly aim: string
   /** What was looked at, so that nothing was lost or doubled; throws where it was. */
   readonly check: string
+  readonly cpu?: { readonly ours: Cpu; readonly limit: Cpu } | undefined
 }
+
+/** Microseconds of the processor for each that was done. */
+export type Cpu = { readonly server: number; readonly postgres: number; readonly generator: number }
 
 export type Parts = { readonly sizes: Sizes; readonly deployment: Deployment; readonly generator: Generator; readonly bare: Bare }
 
@@ -31,12 +36,22 @@ const rounds = 3
 export const median = <T>(of: readonly T[], by: (one: T) => number): T =>
   [...of].sort((a, b) => by(a) - by(b))[Math.floor(of.length / 2)]!
 
+export type Measured = {
+  readonly ours: Figures
+  readonly limit: Figures
+  readonly cpu: Line['cpu']
+  /** Those that warmed up too. */
+  readonly all: readonly Figures[]
+  readonly limits: readonly Figures[]
+}
+
 /** Ours and the machine's in turn, three times each, the first of each after a warm-up that does not count. */
 export async function sideBySide(
-  { generator, sizes }: Parts,
+  { generator, sizes, deployment, bare }: Parts,
   ours: (round: number) => Job,
   limit: (round: number) => Job,
-): Promise<{ ours: Figures; limit: Figures; all: readonly Figures[]; limits: readonly Figures[] }> {
+): Promise<Measured> {
+  const { postgres } = deployment.pids
   const run = async (job: Job, seconds = sizes.seconds): Promise<Figures> => {
     const figures = await generator.run({ ...job, inFlight, seconds })
     if (Object.keys(figures.failed).length > 0) throw new Error(`requests failed: ${JSON.stringify(figures.failed)}`)
@@ -45,12 +60,34 @@ export async function sideBySide(
   const warm = Math.min(1, sizes.seconds)
   const all: Figures[] = [await run(ours(0), warm)]
   const limits: Figures[] = [await run(limit(0), warm)]
+  const ourCosts = costs(deployment.pids.server, postgres)
+  const limitCosts = costs(bare.pid, postgres)
   for (let round = 1; round <= rounds; round++) {
-    all.push(await run(ours(round)))
-    limits.push(await run(limit(round)))
+    all.push(await ourCosts.of(() => run(ours(round))))
+    limits.push(await limitCosts.of(() => run(limit(round))))
   }
+  const cpu = postgres === null ? undefined : { ours: ourCosts.each(), limit: limitCosts.each() }
   const rate = ({ perSecond }: Figures): number => perSecond
-  return { ours: median(all.slice(1), rate), limit: median(limits.slice(1), rate), all, limits }
+  return { ours: median(all.slice(1), rate), limit: median(limits.slice(1), rate), cpu, all, limits }
+}
+
+/** What several runs take of the processor. */
+function costs(server: number, postgres: number | null) {
+  let done = 0
+  const spent = { server: 0, postgres: 0, generator: 0 }
+  const time = async (pid: number | null): Promise<number> => (pid === null ? null : await processorTime(pid)) ?? 0
+  return {
+    async of(run: () => Promise<Figures>): Promise<Figures> {
+      const before = [await time(server), await time(postgres)] as const
+      const figures = await run()
+      spent.server += (await time(server)) - before[0]
+      spent.postgres += (await time(postgres)) - before[1]
+      spent.generator += figures.cpu
+      done += figures.done
+      return figures
+    },
+    each: (): Cpu => ({ server: spent.server / done, postgres: spent.postgres / done, generator: spent.generator / done }),
+  }
 }
 
 /** @throws what a check found */

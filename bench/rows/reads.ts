@@ -15,7 +15,7 @@ async function beside(parts: Parts, work: string, requests: readonly Sent[], aim
   const page = await call<object>(deployment.url, 'GET', first!.path.slice(3), { headers: first!.headers })
   const bytes = JSON.stringify(page).length
   await bare.serve({ page })
-  const { ours, limit } = await sideBySide(
+  const { ours, limit, cpu } = await sideBySide(
     parts,
     () => ({ kind: 'http', url: deployment.url, requests, once: false }),
     () => ({ kind: 'http', url: bare.url, requests: [{ method: 'GET', path: '/page', headers: {} }], once: false }),
@@ -24,7 +24,7 @@ async function beside(parts: Parts, work: string, requests: readonly Sent[], aim
   if (mean < bytes / 3 || mean > bytes * 3) throw new Error(`${work}: answers of ${mean} bytes, beside one of ${bytes}`)
   return {
     ...{ work, rate: ours.perSecond, unit: '/s', p50: ours.p50, p99: ours.p99 },
-    ...{ limit: limit.perSecond, limitIs: `bare Hono, ${(bytes / 1_000).toFixed(1)} kB`, aim, check },
+    ...{ limit: limit.perSecond, limitIs: `bare Hono, ${(bytes / 1_000).toFixed(1)} kB`, aim, check, cpu },
   }
 }
 

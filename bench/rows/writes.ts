@@ -6,7 +6,7 @@ import { postsModel } from '../../src/projections/posts/project.ts'
 import type { Sent } from '../client.ts'
 import { type Deployment, settled } from '../deployment.ts'
 import type { Figures, Job } from '../generator.ts'
-import { countOf, type Line, mustBe, type Parts, type Row, sideBySide } from '../row.ts'
+import { countOf, type Line, type Measured, mustBe, type Parts, type Row, sideBySide } from '../row.ts'
 
 const mostPerSecond = 15_000
 
@@ -107,9 +107,9 @@ export const like: Row = {
   },
 }
 
-const lineOf = (work: string, { ours, limit }: { ours: Figures; limit: Figures }, aim: string, check: string): Line => ({
+const lineOf = (work: string, { ours, limit, cpu }: Measured, aim: string, check: string): Line => ({
   ...{ work, rate: ours.perSecond, unit: '/s', p50: ours.p50, p99: ours.p99 },
-  ...{ limit: limit.perSecond, limitIs: insertIs, aim, check },
+  ...{ limit: limit.perSecond, limitIs: insertIs, aim, check, cpu },
 })
 
 /** A post of a picture that is ready. */
