@@ -104,9 +104,14 @@ const lookedAt = [AccountErased.type, SignedUp.type]
  * Destroys the key of everybody who was ever erased, again: a restored backup of the keys brings nobody back. For the start, before anything is read.
  * Reads what the log has behind the keys' own mark or, where the log has not the mark's event in its place, all of it.
  */
-export async function destroyErasedKeys(store: Pick<EventStore, 'subscribe'>, keys: KeyStore & ErasureMark): Promise<void> {
+export async function destroyErasedKeys(
+  store: Pick<EventStore, 'subscribe' | 'head'>,
+  keys: KeyStore & ErasureMark,
+): Promise<void> {
   const seen = await keys.erasuresSeen()
-  if (seen === null || !(await destroyBehind(store, keys, seen))) await destroyBehind(store, keys, null)
+  // A reader waits for a position that the log has yet to reach.
+  const within = seen !== null && seen.position <= (await store.head())
+  if (!within || !(await destroyBehind(store, keys, seen))) await destroyBehind(store, keys, null)
 }
 
 /** False where the mark is not of this log. */

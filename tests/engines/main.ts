@@ -63,13 +63,13 @@ async function main(): Promise<number> {
     )
     return signalled === null ? (code ?? 1) : 128 + constants.signals[signalled]
   } finally {
-    await removeLeftFolders()
-    await rm(folder, { recursive: true })
     if (given.DATABASE_URL !== undefined) {
       const left = await dropDatabases(given.DATABASE_URL, run)
       print(`  ${left.length === 0 ? 'No database of it is left.' : `Dropped what was left: ${left.join(', ')}.`}`)
     }
     if (given.EVENTSTORE_URL !== undefined) print(`  EventStoreDB keeps its streams: their names begin with ${run}.`)
+    await removeLeftFolders()
+    await rm(folder, { recursive: true })
   }
 }
 

@@ -84,7 +84,8 @@ describe('a start destroys the keys of the erased again', () => {
   /** What a start reads of the log: from where on, and how many events. */
   const started = async (): Promise<{ after: number; events: number }[]> => {
     const reads: { after: number; events: number }[] = []
-    const store: Pick<EventStore, 'subscribe'> = {
+    const store: Pick<EventStore, 'subscribe' | 'head'> = {
+      head: () => app.app.store.head(),
       async *subscribe(subscription) {
         const read = { after: subscription.after, events: 0 }
         reads.push(read)
@@ -149,12 +150,13 @@ describe('a start destroys the keys of the erased again', () => {
   it.each(['of another log', 'ahead of the log'])('reading all of the log where the mark is %s', async which => {
     const person = await erase(which === 'of another log' ? 'other.log' : 'other.future')
     await started()
-    const ahead = which === 'ahead of the log' ? 1_000 : 0
+    // Further than others can bring a log that is shared.
+    const ahead = which === 'ahead of the log' ? 1_000_000_000_000 : 0
     await app.app.db.run(
       sql`update keys.erasures_seen set id = gen_random_uuid(), before = before + ${ahead}, position = position + ${ahead}`,
     )
     await app.app.db.run(sql`update keys.keys set wrapped = 'x', destroyed_at = null where subject = ${person}`)
-    expect(await started()).toMatchObject([{}, { after: 0 }])
+    expect((await started()).at(-1)).toMatchObject({ after: 0 })
     expect(await destroyed(person)).toBe(true)
     expect(await started()).toMatchObject([{ events: 1 }])
   })

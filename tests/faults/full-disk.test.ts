@@ -25,9 +25,10 @@ beforeAll(async () => {
   if (mounted) app = await testApp({ mediaDir: folder })
 })
 afterAll(async () => {
-  if (mounted) {
-    await app.stop()
-    execFileSync('umount', [folder])
+  try {
+    if (mounted) await app.stop()
+  } finally {
+    if (mounted) execFileSync('umount', [folder])
   }
   await rm(folder, { recursive: true, force: true })
 })

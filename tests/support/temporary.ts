@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,6 +21,11 @@ export async function removeLeftFolders(): Promise<void> {
     )
     if (owner !== (process.getuid?.() ?? 0) || (await isAlive(pid))) continue
     await stopEmbeddedPostgres(folder)
-    await rm(folder, { recursive: true, force: true })
+    await rm(folder, { recursive: true, force: true }).catch(error => {
+      if (error.code !== 'EBUSY') throw error
+      // A disk of its own that its test had under it.
+      execFileSync('umount', [folder])
+      return rm(folder, { recursive: true })
+    })
   }
 }
