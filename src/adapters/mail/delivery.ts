@@ -1,9 +1,10 @@
 import { type Clock, iso } from '../../kernel/ports/clock.ts'
 import type { Log } from '../../kernel/ports/log.ts'
 import { type Db, sql } from '../../kernel/sql.ts'
+import { placeIn, type Tracing } from '../../kernel/tracing.ts'
 import { type Letter, type Post, Undeliverable } from './smtp.ts'
 
-type Parts = { readonly db: Db; readonly clock: Clock; readonly log: Log; readonly post: Post }
+type Parts = { readonly db: Db; readonly clock: Clock; readonly log: Log; readonly post: Post; readonly tracing?: Tracing | null }
 
 /** All in milliseconds. A mail that is under way belongs to its process for longer than a try can take. */
 const oneTry = 60_000
@@ -13,7 +14,7 @@ const longestWait = 15 * 60_000
 /** After which a mail would only puzzle. */
 const tooLate = 24 * 3_600_000
 
-type Due = Letter & { readonly id: string; readonly at: string; readonly tries: number }
+type Due = Letter & { readonly id: string; readonly at: string; readonly tries: number; readonly traceparent: string | null }
 
 /**
  * Delivers what waits in the outbox, one mail after another, in any number of processes. A mail that cannot be delivered now is tried again, later each
@@ -75,20 +76,25 @@ export class MailDelivery {
     const [due] = await db.run<Due>(sql`
       update kernel.outbox set due = ${iso(now + claimed)}, tries = tries + 1
       where id = (select id from kernel.outbox where due <= ${iso(now)} order by due limit 1 for update skip locked)
-      returning id, key, recipient as "to", subject, text, at, tries`)
+      returning id, key, recipient as "to", subject, text, at, tries, traceparent`)
     return due ?? null
   }
 
-  async #try({ id, at, tries, ...letter }: Due): Promise<boolean> {
-    const { clock, log, post } = this.#parts
+  async #try({ id, at, tries, traceparent, ...letter }: Due): Promise<boolean> {
+    const { clock, log, post, tracing = null } = this.#parts
     const mail = post.messageId(letter.key)
     if (clock.now() - Date.parse(at) > tooLate) {
       log.error({ mail, tries: tries - 1 }, 'a mail could not be delivered within a day, and is given up')
       await this.#close(id)
       return false
     }
+    const deliver = (): Promise<void> =>
+      post.deliver(letter, AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(oneTry)]))
     try {
-      await post.deliver(letter, AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(oneTry)]))
+      const parent = tracing === null ? null : placeIn(traceparent)
+      await (tracing === null || parent === null
+        ? deliver()
+        : tracing.run({ name: 'send mail', kind: 'client', parent }, deliver))
     } catch (error) {
       const stopped = this.#stopping.signal.aborted
       if (error instanceof Undeliverable) {
@@ -110,6 +116,8 @@ export class MailDelivery {
 
   /** What is done stays as a key alone, so that a repeat is known. */
   async #close(id: string): Promise<void> {
-    await this.#parts.db.run(sql`update kernel.outbox set due = null, recipient = '', subject = null, text = '' where id = ${id}`)
+    await this.#parts.db.run(
+      sql`update kernel.outbox set due = null, recipient = '', subject = null, text = '', traceparent = null where id = ${id}`,
+    )
   }
 }

@@ -30,6 +30,8 @@ export type ClientParts = {
   readonly log: Log
   readonly idOf: (seq: number) => string
   readonly hydrate: Hydrate
+  /** Told of every row that was sent, with the time at which work on it began: where traces are made. */
+  readonly delivered?: ((row: JournalRow, since: number) => void) | undefined
 }
 
 const queueLimit = 1_000
@@ -84,10 +86,14 @@ export class LiveClient {
       this.close(closings.signedOut, 'session revoked')
       return
     }
-    const told = await this.#parts.hydrate(rows, this.who)
-    for (const [index, { seq, at }] of rows.entries()) {
+    const { hydrate, idOf, delivered } = this.#parts
+    const since = delivered === undefined ? 0 : Date.now()
+    const told = await hydrate(rows, this.who)
+    for (const [index, row] of rows.entries()) {
       const message = told[index] ?? null
-      if (message !== null) await this.send({ id: this.#parts.idOf(seq), ...message, at })
+      if (message === null) continue
+      await this.send({ id: idOf(row.seq), ...message, at: row.at })
+      delivered?.(row, since)
     }
   }
 

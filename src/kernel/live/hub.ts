@@ -20,6 +20,8 @@ export type HubParts = {
   ) => Promise<{ type: string; data: unknown; allowed: ReadonlySet<string> } | null>
   /** Whether the session is still open, as of a position of the log: asked when it connects and at heartbeats. */
   readonly open: (who: Who, position: number) => Promise<boolean>
+  /** Told of every row that was sent to a client: where traces are made. */
+  readonly delivered?: ((row: JournalRow, since: number) => void) | undefined
   readonly clientsPerAccount: number
   readonly heartbeatMs: number
 }
@@ -93,8 +95,10 @@ export class Hub {
    * unknown or too old its first message is `resync`. Resolves when it is live or gone.
    */
   async connect(who: Who, transport: Transport, lastEventId: string | null): Promise<LiveClient> {
-    const { log, hydrate, journal, followees } = this.#parts
-    const client = new LiveClient(who, transport, { log, hydrate, idOf: seq => this.#idOf(seq) }, gone => this.#forget(gone))
+    const { log, hydrate, delivered, journal, followees } = this.#parts
+    const client = new LiveClient(who, transport, { log, hydrate, delivered, idOf: seq => this.#idOf(seq) }, gone =>
+      this.#forget(gone),
+    )
     if (this.#stopping) {
       client.close(closings.restarting, 'restarting')
       return client

@@ -13,7 +13,13 @@ export type LiveFact = {
 }
 
 /** A fact in the journal's order: `seq` has no gaps, for one process at a time writes it. */
-export type JournalRow = LiveFact & { readonly seq: number; readonly position: number; readonly at: string }
+export type JournalRow = LiveFact & {
+  readonly seq: number
+  readonly position: number
+  readonly at: string
+  /** On the bus alone, where the trace of what happened is told (W3C Trace Context). */
+  readonly traceparent?: string | undefined
+}
 
 const Row = v.object({
   seq: v.number(),
@@ -23,6 +29,7 @@ const Row = v.object({
   key: v.string(),
   type: v.string(),
   ids: v.record(v.string(), v.unknown()),
+  traceparent: v.optional(v.string()),
 })
 
 /** Whether a message of the bus is a row: others may publish there too. */

@@ -1,27 +1,38 @@
 import type { Codec } from '../codec.ts'
-import type { Event, EventType, Recorded } from '../events.ts'
+import type { Event, EventType, LoggedEvent, Recorded } from '../events.ts'
 import { liveSubject, topicsSubject } from '../live/journal.ts'
 import type { Bus } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
-import { type Database, sql } from '../sql.ts'
+import { type Database, type Db, sql } from '../sql.ts'
+import type { Mark, Tracing } from '../tracing.ts'
 import type { Consumer } from './consumer.ts'
 import type { ReadModel } from './model.ts'
 
 /** A read model as a consumer: rows and checkpoint in one transaction, the fence first, so that a process that lost its lease writes nothing. */
-export const modelConsumer = (model: ReadModel, codec: Codec, db: Database, bus: Bus): Consumer => ({
-  key: model.key,
-  types: model.events.map(({ type }) => type),
-  from: model.from,
-  async apply(events, advance) {
+export const modelConsumer = (
+  model: ReadModel,
+  codec: Codec,
+  db: Database,
+  bus: Bus,
+  tracing: Tracing | null = null,
+): Consumer => {
+  const apply = async (events: readonly LoggedEvent[], advance: (db: Db) => Promise<void>, mark?: Mark): Promise<void> => {
     const batch = await codec.open(events)
     const projected = await db.transaction(async tx => {
       await advance(tx)
       return model.projectInto(model.key, batch, tx)
     })
     if (projected?.topics !== undefined && projected.topics.length > 0) bus.publish(topicsSubject, { topics: projected.topics })
-    for (const row of projected?.live ?? []) bus.publish(liveSubject(row), row)
-  },
-})
+    for (const row of projected?.live ?? []) bus.publish(liveSubject(row), mark === undefined ? row : mark(row))
+  }
+  return {
+    key: model.key,
+    types: model.events.map(({ type }) => type),
+    from: model.from,
+    apply:
+      tracing === null ? apply : (events, advance) => tracing.project(model.name, events, mark => apply(events, advance, mark)),
+  }
+}
 
 /** Something to be done once for an event and never in a rebuild: mail, clean-up, follow-up commands. */
 export type Reaction<E extends Event = Event> = {
@@ -40,13 +51,21 @@ export const reaction =
     parts as unknown as Reaction
 
 /** A reaction as a consumer: event after event, at least once each; it begins at what comes after its first deployment. */
-export const reactionConsumer = (reaction: Reaction, codec: Codec, db: Database, clock: Clock): Consumer => ({
+export const reactionConsumer = (
+  reaction: Reaction,
+  codec: Codec,
+  db: Database,
+  clock: Clock,
+  tracing: Tracing | null = null,
+): Consumer => ({
   key: `reaction_${reaction.name}`,
   types: reaction.events.map(({ type }) => type),
   from: 'now',
   async apply(events, advance) {
-    for (const event of await codec.open(events)) {
-      if (clock.now() - Date.parse(event.at) <= reaction.maxAge) await reaction.react(event as Recorded<Event>)
+    for (const event of await codec.open<Event>(events)) {
+      if (clock.now() - Date.parse(event.at) > reaction.maxAge) continue
+      const react = (): Promise<void> => reaction.react(event)
+      await (tracing === null ? react() : tracing.react(reaction.name, event, react))
     }
     await advance(db)
   },

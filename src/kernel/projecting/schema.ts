@@ -65,4 +65,6 @@ export const kernelMigrations: readonly Migration[] = [
     ddl: `alter table kernel.outbox add column due timestamptz, add column tries integer not null default 0;
 create index outbox_due on kernel.outbox (due) where due is not null`,
   },
+  // The trace that a mail belongs to, where traces are made.
+  { name: 'kernel_outbox_trace', ddl: 'alter table kernel.outbox add column traceparent text' },
 ]
