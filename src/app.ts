@@ -13,6 +13,7 @@ import { MailDelivery } from './adapters/mail/delivery.ts'
 import { outbox } from './adapters/mail/outbox.ts'
 import { smtpPost } from './adapters/mail/smtp.ts'
 import { imaging } from './adapters/media/imaging.ts'
+import { DatabaseClock } from './adapters/postgres/clock.ts'
 import {
   answerWithin,
   closePool,
@@ -46,7 +47,7 @@ import { acceptWebSockets } from './kernel/live/websocket.ts'
 import { metrics } from './kernel/metrics.ts'
 import { epochs, migrate, refuseLostLog } from './kernel/migrate.ts'
 import type { Bus } from './kernel/ports/bus.ts'
-import { type Clock, systemClock } from './kernel/ports/clock.ts'
+import type { Clock } from './kernel/ports/clock.ts'
 import type { EventStore } from './kernel/ports/event-store.ts'
 import type { Storage } from './kernel/ports/storage.ts'
 import { modelConsumer, reactionConsumer } from './kernel/projecting/consumers.ts'
@@ -84,6 +85,7 @@ export type AppOptions = {
   readonly mediaDir: string
   readonly publicUrl: string
   readonly log: Logger
+  /** The database's unless given. */
   readonly clock?: Clock
   readonly bus?: Bus
   /** Milliseconds between heartbeats of the live channel, 25 s by default. */
@@ -186,12 +188,12 @@ const openBus = async ({ natsUrl, subjectPrefix }: Config, log: Logger): Promise
   return natsUrl === null ? new InProcessBus(onError) : NatsBus.connect({ url: natsUrl, prefix: subjectPrefix, log, onError })
 }
 
-const openStorage = ({ config: { s3Url, namespace }, mediaDir, log }: AppOptions): Promise<Storage> =>
-  s3Url === null ? folderStorage(mediaDir) : s3Storage({ url: s3Url, prefix: namespace, log })
+const openStorage = ({ config: { s3Url, namespace }, mediaDir, log }: AppOptions, clock: Clock): Promise<Storage> =>
+  s3Url === null ? folderStorage(mediaDir) : s3Storage({ url: s3Url, prefix: namespace, log, clock })
 
 /** Starts what the role asks for, everything but the listening socket. @throws StartupError */
 export async function startApp(options: AppOptions): Promise<App> {
-  const { config, log, version, publicUrl, databaseUrl, clock = systemClock } = options
+  const { config, log, version, publicUrl } = options
   const secrets = new Secrets(options.secret, config.secretPrevious)
   const foundation = await openFoundation({ ...options, secrets })
   const { db, brief, reads, store, codec, keys } = foundation
@@ -215,6 +217,8 @@ export async function startApp(options: AppOptions): Promise<App> {
     const { epoch, liveEpoch } = await epochs(db)
     await refuseLostLog(db, store)
 
+    const clock = options.clock ?? (await DatabaseClock.start(brief, log))
+    if (clock instanceof DatabaseClock) ending.push(() => clock.stop())
     const bus = options.bus ?? (await openBus(config, log))
     ending.push(() => bus.close())
     const positions = new Positions(brief, bus)
@@ -224,9 +228,6 @@ export async function startApp(options: AppOptions): Promise<App> {
     const reading: Reading = { db: reads, clock, secrets, publicUrl }
     const pictures = imaging()
     ending.push(() => pictures.close())
-    const broken = (error: Error): void => log.warn({ error: String(error) }, 'a connection to the database broke')
-    const guessPool = openPool(databaseUrl, 2, broken, answerWithin)
-    ending.push(() => closePool(guessPool))
     const parts: Commands = {
       execute,
       reading,
@@ -234,9 +235,9 @@ export async function startApp(options: AppOptions): Promise<App> {
       passwords: passwords(),
       accessTokens: accessTokens(secrets, clock),
       sessions: luciaSessions(sessionRows(execute, reading), clock),
-      guesses: guessLimiter(guessPool, { key: secrets.key('guesses'), on: config.rateLimit }),
+      guesses: guessLimiter(brief, { key: secrets.key('guesses'), on: config.rateLimit }),
       imaging: pictures,
-      storage: await openStorage(options),
+      storage: await openStorage(options, clock),
       settled: (position, of) =>
         positions.wait(
           of.map(({ key }) => key),

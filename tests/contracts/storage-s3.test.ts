@@ -21,7 +21,8 @@ const keptLog = (): { log: Log; said: string } => {
   return kept
 }
 
-const open = (options: Partial<S3Options> & { url: string }): Promise<Storage> => s3Storage({ log: keptLog().log, ...options })
+const open = (options: Partial<S3Options> & { url: string }): Promise<Storage> =>
+  s3Storage({ log: keptLog().log, clock: { now: Date.now }, ...options })
 const failure = (work: Promise<unknown>): Promise<unknown> =>
   work.then(
     () => null,

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { AwsV4Signer } from 'aws4fetch'
+import { type Clock, iso } from '../../kernel/ports/clock.ts'
 import type { Log } from '../../kernel/ports/log.ts'
 import type { Storage } from '../../kernel/ports/storage.ts'
 import { unavailable } from '../../kernel/problem.ts'
@@ -13,6 +14,8 @@ export type S3Options = {
   /** Stands before every key, so that deployments can share one bucket. */
   readonly prefix?: string
   readonly log: Log
+  /** What requests are signed by: a store refuses those of another time. */
+  readonly clock: Clock
   /** Milliseconds within which the store must answer, 15 s by default; an object that is read may take longer to arrive. */
   readonly answerMs?: number
   /** Keys to a page of a list; as many as the store likes by default, which is 1,000. */
@@ -33,7 +36,7 @@ const removedAtOnce = 16
  */
 export async function s3Storage(options: S3Options): Promise<Storage> {
   const { prefix: before = '', pageKeys } = options
-  const bucket = new Bucket(settingsOf(options.url), options.log, options.answerMs ?? 15_000)
+  const bucket = new Bucket(settingsOf(options.url), options)
   const inBucket = (key: string): string => `/${before}${key}`
 
   async function* pages(prefix: string): AsyncGenerator<string[]> {
@@ -146,13 +149,15 @@ class Refused extends Error {
 class Bucket {
   readonly #settings: Settings
   readonly #log: Log
+  readonly #clock: Clock
   readonly #answerMs: number
   /** Keys that were derived to sign by, one a day. */
   readonly #cache = new Map<string, ArrayBuffer>()
 
-  constructor(settings: Settings, log: Log, answerMs: number) {
+  constructor(settings: Settings, { log, clock, answerMs = 15_000 }: S3Options) {
     this.#settings = settings
     this.#log = log
+    this.#clock = clock
     this.#answerMs = answerMs
   }
 
@@ -206,7 +211,9 @@ class Bucket {
 
   #signer(method: string, url: string, init: { signQuery?: boolean; headers?: Record<string, string> }): AwsV4Signer {
     const { accessKeyId, secretAccessKey, region } = this.#settings
-    return new AwsV4Signer({ accessKeyId, secretAccessKey, region, service: 's3', cache: this.#cache, method, url, ...init })
+    const datetime = iso(this.#clock.now()).replace(/[:-]|\.\d{3}/g, '')
+    const cache = this.#cache
+    return new AwsV4Signer({ accessKeyId, secretAccessKey, region, service: 's3', datetime, cache, method, url, ...init })
   }
 
   /** Again and again, for each of our requests may come twice. @throws Refused */

@@ -1,9 +1,7 @@
-import type pg from 'pg'
-import { RateLimiterPostgres } from 'rate-limiter-flexible'
 import { Problem } from '../problem.ts'
 import { mac } from '../secrets.ts'
+import { type Db, query, sql } from '../sql.ts'
 import { network } from './client-address.ts'
-import { limitOf } from './rate-limit.ts'
 
 /**
  * How many wrong guesses within 15 minutes: at one login (or code) from one network, at one login from anywhere, from one network at anything.
@@ -11,7 +9,9 @@ import { limitOf } from './rate-limit.ts'
  * What right ones cost is bounded by the policies of requests (`sign-in`, `sign-up`).
  */
 const most = { pair: 10, subject: 100, network: 200 } as const
-const seconds = 15 * 60
+const windowMs = 15 * 60_000
+/** After so many of a process's own, the rows of guesses long ago are removed. */
+const sweptEvery = 1_000
 
 export interface GuessLimiter {
   /**
@@ -24,57 +24,52 @@ export interface GuessLimiter {
   succeeded(kind: 'password' | 'code', subject: string, clientAddress: string): Promise<void>
 }
 
+/** By the clock of the database, for all nodes share it: a window that a wrong clock once put far ahead is cut to what it may be. */
+const nowMs = sql`(extract(epoch from clock_timestamp()) * 1000)::bigint`
+const countQuery = query<{ keys: readonly string[] }, { key: string; points: number; left: number }>(
+  p => sql`
+    insert into kernel.guesses as g (key, points, expire)
+    select key, 1, ${nowMs} + ${sql.lit(windowMs)} from unnest(${p.keys}::text[]) key
+    on conflict (key) do update set
+      points = case when g.expire <= ${nowMs} then 1 else g.points + 1 end,
+      expire = case when g.expire <= ${nowMs} then excluded.expire else least(g.expire, excluded.expire) end
+    returning key, points, expire - ${nowMs} as left`,
+)
+
 /**
  * Limits guesses in `kernel.guesses`.
  * @param options.on false (RATE_LIMIT=off) leaves passwords uncounted; codes are counted always
  */
-export function guessLimiter(pool: pg.Pool, { key, on }: { key: Buffer; on: boolean }): GuessLimiter {
-  const limiter = (keyPrefix: keyof typeof most, sweeps: boolean) =>
-    new RateLimiterPostgres({
-      storeClient: pool,
-      storeType: 'pool',
-      schemaName: 'kernel',
-      tableName: 'guesses',
-      tableCreated: true,
-      keyPrefix,
-      points: most[keyPrefix],
-      duration: seconds,
-      clearExpiredByTimeout: sweeps,
-    })
-  const limiters = { pair: limiter('pair', true), subject: limiter('subject', false), network: limiter('network', false) }
-  const keysOf = (kind: string, subject: string, address: string) => {
+export function guessLimiter(db: Db, { key, on }: { key: Buffer; on: boolean }): GuessLimiter {
+  const keysOf = (kind: string, subject: string, address: string): Record<keyof typeof most, string> => {
     const from = network(address)
-    const hash = (text: string) => mac(key, text, 18).toString('base64url')
+    const named = (name: keyof typeof most, text: string) => `${name}:${mac(key, text, 18).toString('base64url')}`
     return {
-      pair: hash(JSON.stringify([kind, subject, from])),
-      subject: hash(JSON.stringify([kind, subject])),
-      network: hash(from),
+      pair: named('pair', JSON.stringify([kind, subject, from])),
+      subject: named('subject', JSON.stringify([kind, subject])),
+      network: named('network', from),
     }
   }
   const counts = (kind: string) => on || kind === 'code'
+  let counted = 0
   return {
     async count(kind, subject, clientAddress) {
       if (!counts(kind)) return
-      const keys = keysOf(kind, subject, clientAddress)
-      const results = await Promise.all(
-        (['pair', 'subject', 'network'] as const).map(async name => {
-          const result = await limiters[name].consume(keys[name]).catch(limitOf)
-          return result.consumedPoints > most[name] ? result.msBeforeNext : 0
-        }),
-      )
-      const wait = Math.ceil(Math.max(...results) / 1000)
-      if (wait > 0) {
-        throw new Problem('rate_limited', `Too many tries: wait ${wait} s.`, { headers: { 'Retry-After': String(wait) } })
-      }
+      if (counted++ % sweptEvery === 0) await db.run(sql`delete from kernel.guesses where expire <= ${nowMs}`)
+      // Always in the same order, so that no two of them wait for each other's rows.
+      const rows = await countQuery(db, { keys: Object.values(keysOf(kind, subject, clientAddress)).sort() })
+      const full = rows.filter(({ key, points }) => points > most[key.split(':')[0] as keyof typeof most])
+      if (full.length === 0) return
+      const wait = Math.max(1, ...full.map(({ left }) => Math.ceil(left / 1000)))
+      throw new Problem('rate_limited', `Too many tries: wait ${wait} s.`, { headers: { 'Retry-After': String(wait) } })
     },
     async succeeded(kind, subject, clientAddress) {
       if (!counts(kind)) return
-      const keys = keysOf(kind, subject, clientAddress)
-      await Promise.all([
-        limiters.pair.delete(keys.pair),
-        limiters.subject.reward(keys.subject),
-        limiters.network.reward(keys.network),
-      ])
+      const { pair, ...wide } = keysOf(kind, subject, clientAddress)
+      await db.run(sql`delete from kernel.guesses where key = ${pair}`)
+      await db.run(sql`
+        update kernel.guesses g set points = points - 1
+        from (select key from kernel.guesses where key = any(${sql.val(Object.values(wide))}::text[]) order by key for update) own where g.key = own.key`)
     },
   }
 }

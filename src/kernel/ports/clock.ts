@@ -1,10 +1,8 @@
-/** The time, as a port: tests move it. */
+/** The time, as a port: that of the database, or one that a test moves. */
 export interface Clock {
   /** Milliseconds since 1970, UTC. */
   now(): number
 }
-
-export const systemClock: Clock = { now: Date.now }
 
 /** The instant as ISO 8601 in UTC, milliseconds. */
 export const iso = (milliseconds: number): string => new Date(milliseconds).toISOString()
