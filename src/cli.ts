@@ -8,13 +8,12 @@ import { demo, demoSize } from './cli/demo.ts'
 import { demoPassword } from './cli/invention.ts'
 import { loadedUsername, openLoaded, usual } from './cli/load.ts'
 import { allModels } from './cli/models.ts'
+import { rebuildAll, verifyAll } from './cli/prints.ts'
 import { exportKeys, exportLog, importKeys, importLog } from './cli/transfer.ts'
 import { type Config, readConfig } from './config.ts'
 import { migrate } from './kernel/migrate.ts'
 import { registerConsumers } from './kernel/projecting/leases.ts'
 import type { ReadModel } from './kernel/projecting/model.ts'
-import { type Progress, rebuild } from './kernel/projecting/rebuild.ts'
-import { verify } from './kernel/projecting/verify.ts'
 import { Secrets } from './kernel/secrets.ts'
 import { sql } from './kernel/sql.ts'
 import { StartupError } from './kernel/startup-error.ts'
@@ -27,8 +26,10 @@ const help = `Darkroom's operator's tool. It works on the same environment as th
 
   npm run darkroom -- status            every read model and reaction: version, position, lag, state
   npm run darkroom -- migrate           brings the database up to this release without starting the server
-  npm run darkroom -- rebuild NAME…     makes read models anew beside the served ones and swaps them in; --all for every one
-  npm run darkroom -- verify [NAME…]    compares read models with what the log gives, row for row: exits 0 where all are equal, else 1
+  npm run darkroom -- rebuild NAME…     makes read models anew beside the served ones and swaps them in; --all for every one. Where one ended on
+                                        its way the next goes on from there; --restart begins anew
+  npm run darkroom -- verify [NAME…]    compares read models with what the log gives, row for row: exits 0 where all are equal, else 1;
+                                        --heal rebuilds those that differ, and exits 0 where they are equal then
   npm run darkroom -- demo [POSTS]      fills the network: 200 accounts, 2,000 posts (or POSTS, and a tenth as many accounts), likes, comments
   npm run darkroom -- demo --size ACCOUNTSxPOSTS   fills an empty network in bulk, of any size, pictures without files; the server must not run
   npm run darkroom -- export-log FILE [KEYS]   writes the whole log as NDJSON, and the wrapped keys apart; both, and SECRET, make it again
@@ -93,7 +94,9 @@ async function showStatus({ db, store }: Foundation): Promise<number> {
     const extra = [
       rebuild === null
         ? ''
-        : `rebuild: ${rebuild.position} of ${rebuild.target}, ${rebuild.eventsPerSecond} events/s, ${rebuild.secondsLeft ?? '?'} s left`,
+        : rebuild.running
+          ? `rebuild: ${rebuild.position} of ${rebuild.target}, ${rebuild.eventsPerSecond} events/s, ${rebuild.secondsLeft ?? '?'} s left`
+          : `a rebuild ended at ${rebuild.position} of ${rebuild.target}: rebuild ${name} goes on`,
       error === null ? '' : `${error.type} at ${error.position}: ${error.message}`,
     ]
     print(
@@ -103,43 +106,6 @@ async function showStatus({ db, store }: Foundation): Promise<number> {
     )
   }
   return consumers.some(({ state }) => state === 'paused') ? 1 : 0
-}
-
-async function rebuildAll(foundation: Foundation, models: readonly ReadModel[]): Promise<number> {
-  for (const model of models) {
-    let shown = 0
-    const show = ({ events, position, target, seconds }: Progress): void => {
-      if (!process.stdout.isTTY || Date.now() - shown < 200) return
-      shown = Date.now()
-      const part = target === 0 ? 1 : Math.min(1, position / target)
-      const bar = '='.repeat(Math.round(30 * part)).padEnd(30)
-      const left = part > 0 ? Math.ceil((seconds / part) * (1 - part)) : 0
-      process.stdout.write(
-        `\r${model.name.padEnd(16)} [${bar}] ${Math.floor(100 * part)} %  ${Math.round(events / Math.max(seconds, 0.001))} events/s  ${left} s left `,
-      )
-    }
-    const { events, seconds } = await rebuild(foundation, model, show)
-    if (process.stdout.isTTY) process.stdout.write('\r\x1b[K')
-    print(`${model.name}: ${events} events in ${seconds.toFixed(1)} s`)
-  }
-  return 0
-}
-
-async function verifyAll(foundation: Foundation, models: readonly ReadModel[]): Promise<number> {
-  let wrong = 0
-  for (const model of models) {
-    const { position, rows, differences, more } = await verify(foundation, model)
-    if (differences.length === 0) {
-      print(`${model.name}: ${rows} rows equal the log at position ${position}`)
-      continue
-    }
-    wrong++
-    print(`${model.name}: differs from the log at position ${position}`)
-    for (const { table, side, row } of differences) print(`  ${table}, ${side}: ${JSON.stringify(row)}`)
-    if (more > 0) print(`  and ${more} more`)
-  }
-  if (wrong > 0) print(`${wrong} of ${models.length} read models differ: npm run darkroom -- rebuild NAME makes one anew.`)
-  return wrong > 0 ? 1 : 0
 }
 
 async function resume({ db }: Foundation, name: string): Promise<number> {
@@ -220,14 +186,20 @@ async function loadDemo(text: string | undefined): Promise<number> {
   }
 }
 
-async function run(command: string | undefined, args: readonly string[]): Promise<number> {
+/** What may stand beside names. */
+const flags: Readonly<Record<string, readonly string[]>> = { rebuild: ['--all', '--restart'], verify: ['--all', '--heal'] }
+
+async function run(command: string | undefined, given: readonly string[]): Promise<number> {
   const known = ['status', 'migrate', 'rebuild', 'verify', 'resume', 'demo', 'export-log', 'import-log']
   if (command === undefined || !known.includes(command)) {
     print(help)
     return command === undefined || command === 'help' || command === '--help' ? 0 : 1
   }
+  const flagged = new Set(given.filter(arg => flags[command]?.includes(arg)))
+  const args = given.filter(arg => !flagged.has(arg))
+  const all = args.length === 0 && (command === 'verify' || flagged.has('--all'))
   if (
-    (command === 'rebuild' && args.length === 0) ||
+    (command === 'rebuild' && args.length === 0 && !all) ||
     (command === 'resume' && args.length !== 1) ||
     (command.endsWith('-log') && (args.length < 1 || args.length > 2))
   ) {
@@ -235,10 +207,7 @@ async function run(command: string | undefined, args: readonly string[]): Promis
     return 1
   }
   if (command === 'demo') return args[0] === '--size' ? loadDemo(args[1]) : fillWithDemo(args)
-  const models =
-    ['resume', 'export-log', 'import-log'].includes(command) || args.length === 0 || args.includes('--all')
-      ? readModels
-      : named(args)
+  const models = command === 'rebuild' || command === 'verify' ? (all ? readModels : named(args)) : []
   const { foundation, close } = await open()
   try {
     const done = await migrate(foundation.db, migrations, command === 'migrate' ? allModels : [])
@@ -249,9 +218,9 @@ async function run(command: string | undefined, args: readonly string[]): Promis
         print(done.length === 0 ? 'Nothing to do: the database is of this release.' : `Done: ${done.join(', ')}`)
         return 0
       case 'rebuild':
-        return await rebuildAll(foundation, models)
+        return await rebuildAll(foundation, models, flagged.has('--restart') ? 'restart' : 'resume')
       case 'verify':
-        return await verifyAll(foundation, models)
+        return await verifyAll(foundation, models, flagged.has('--heal'))
       case 'export-log':
         return await exportAll(foundation, args[0]!, args[1])
       case 'import-log':

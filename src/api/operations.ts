@@ -45,6 +45,7 @@ const Instance = model(
   }),
 )
 const Rebuild = v.object({
+  running: v.boolean(),
   position: v.number(),
   target: v.number(),
   events: v.number(),
@@ -189,7 +190,7 @@ function opsPage(head: number, consumers: readonly ConsumerStatus[]): string {
     const progress =
       rebuild === null
         ? ''
-        : `${Math.floor((100 * rebuild.position) / Math.max(1, rebuild.target))} %, ${rebuild.eventsPerSecond} events/s`
+        : `${Math.floor((100 * rebuild.position) / Math.max(1, rebuild.target))} %, ${rebuild.running ? `${rebuild.eventsPerSecond} events/s` : 'ended on its way'}`
     const cells = [
       name,
       kind,

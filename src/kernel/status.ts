@@ -13,7 +13,9 @@ export type ConsumerStatus = {
   readonly state: 'running' | 'idle' | 'paused' | 'waiting_for_upgrade'
   /** The event it stands at, where it is paused or waits. */
   readonly error: { id: string; type: string; stream: string; position: number; message: string } | null
+  /** One that does not run has ended on its way: the next goes on from its position. */
   readonly rebuild: {
+    running: boolean
     position: number
     target: number
     events: number
@@ -29,6 +31,8 @@ type Row = {
   error: ConsumerStatus['error']
   held: boolean
   rebuild_position: number | null
+  began: number
+  rebuilding: boolean
   target: number
   events: number
   seconds: number
@@ -39,12 +43,13 @@ export async function consumerStatus(db: Database, models: readonly ReadModel[],
   const byKey = new Map(models.map(model => [model.key, model]))
   const rows = await db.run<Row>(sql`
     select c.key, greatest(c.checkpoint, case when not c.key = any(r.pending) then r.position end) as position, c.state, c.error,
-      c.lease_until > now() as held, b.position as rebuild_position, b.target, b.events, extract(epoch from now() - b.started_at)::float as seconds
+      c.lease_until > now() as held, b.position as rebuild_position, b.began, b.lease_until > now() as rebuilding, b.target, b.events, extract(epoch from now() - b.started_at)::float as seconds
     from kernel.consumers c left join kernel.runs r on r.holder = c.holder left join kernel.rebuilds b on b.key = c.key order by c.key`)
   return rows.map(row => {
     const model = byKey.get(row.key)
-    const rate = row.seconds > 0 ? row.events / row.seconds : 0
-    const done = row.rebuild_position !== null && row.seconds > 0 ? row.rebuild_position / row.seconds : 0
+    const rate = row.rebuilding && row.seconds > 0 ? row.events / row.seconds : 0
+    const done =
+      row.rebuilding && row.rebuild_position !== null && row.seconds > 0 ? (row.rebuild_position - row.began) / row.seconds : 0
     return {
       name: model?.name ?? row.key,
       kind: model?.kind ?? 'reaction',
@@ -57,6 +62,7 @@ export async function consumerStatus(db: Database, models: readonly ReadModel[],
         row.rebuild_position === null
           ? null
           : {
+              running: row.rebuilding,
               position: row.rebuild_position,
               target: row.target,
               events: row.events,

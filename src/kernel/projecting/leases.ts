@@ -5,7 +5,8 @@ import { shareOut } from './sharing.ts'
 /** Milliseconds that a lease holds without renewal; a dead or frozen process loses its consumers after that. */
 export const leaseMs = 4_000
 
-const untilLeaseEnds = sql`interval '${sql.raw(String(leaseMs))} ms'`
+/** The same, in SQL. */
+export const untilLeaseEnds = sql`interval '${sql.raw(String(leaseMs))} ms'`
 
 const takeQuery = query<{ key: string; holder: string }, { checkpoint: number; fence: number }>(
   p => sql`

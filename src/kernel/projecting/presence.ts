@@ -1,13 +1,14 @@
 import type { Log } from '../ports/log.ts'
 import { type Database, sql } from '../sql.ts'
 import type { ReadModel } from './model.ts'
+import { dropAbandoned } from './scratch.ts'
 
 const renewMs = 20_000
 const presentMs = 60_000
 
 /**
  * Says which versions of read models this process reads, and drops older ones that no process reads any more: two releases can serve side by
- * side, and the last process of the older one, or whoever looks after it is gone, clears up.
+ * side, and the last process of the older one, or whoever looks after it is gone, clears up. So it does with rebuilds and verifications that were left.
  */
 export class Presence {
   readonly #db: Database
@@ -69,5 +70,6 @@ export class Presence {
       return found
     })
     for (const { key } of unread) this.#log.info({ model: key }, 'dropped: no process reads this version any more')
+    for (const key of await dropAbandoned(this.#db)) this.#log.info({ key }, 'dropped: nobody went on with it')
   }
 }

@@ -67,4 +67,10 @@ create index outbox_due on kernel.outbox (due) where due is not null`,
   },
   // The trace that a mail belongs to, where traces are made.
   { name: 'kernel_outbox_trace', ddl: 'alter table kernel.outbox add column traceparent text' },
+  // What a rebuild needs to go on where another ended: what its tables were made for, whether their indexes stand, and where its own part of the way began.
+  {
+    name: 'kernel_resumed_rebuilds',
+    ddl: `alter table kernel.rebuilds add column made_of text not null default '', add column indexed boolean not null default false,
+  add column began bigint not null default 0`,
+  },
 ]

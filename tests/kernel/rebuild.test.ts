@@ -1,0 +1,162 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
+import { type EventOf, type EventType, eventType } from '../../src/kernel/events.ts'
+import { newEpochs } from '../../src/kernel/migrate.ts'
+import { type EventStore, noStream } from '../../src/kernel/ports/event-store.ts'
+import { registerConsumers } from '../../src/kernel/projecting/leases.ts'
+import { type ReadModel, readModel } from '../../src/kernel/projecting/model.ts'
+import { rebuild } from '../../src/kernel/projecting/rebuild.ts'
+import { dropAbandoned } from '../../src/kernel/projecting/scratch.ts'
+import { verify } from '../../src/kernel/projecting/verify.ts'
+import { rows, sql } from '../../src/kernel/sql.ts'
+import { type TestKernel, testKernel } from '../support/kernel.ts'
+
+const Counted = eventType<'Counted', { n: number }>('Counted')
+type Counted = EventOf<typeof Counted>
+
+/** What happens before a batch is written. */
+let before: (n: number) => Promise<void> = async () => {}
+
+const counted = (indexes: readonly string[]): ReadModel =>
+  readModel<Counted>()({
+    name: 'counted',
+    version: 1,
+    events: [Counted],
+    tables: { numbers: { columns: 'event uuid primary key, n int not null', indexes } },
+    async project(batch, tx, t) {
+      await before(batch[0]!.data.n)
+      const items = batch.map(({ id, data }) => ({ event: id, n: data.n }))
+      await tx.run(
+        sql`insert into ${t.numbers} select event, n from ${rows('said', { event: 'uuid', n: 'int' }, items)} on conflict do nothing`,
+      )
+    },
+  })
+const model = counted(['(n)'])
+const half = 6_000
+
+let kernel: TestKernel
+beforeAll(async () => {
+  kernel = await testKernel([model], [Counted as unknown as EventType])
+  for (let n = 0; n < 2 * half; n += 1_000) {
+    const events = Array.from({ length: 1_000 }, (_, index) => Counted({ n: n + index }))
+    const sealed = await kernel.codec.seal(events, {
+      ...{ at: new Date().toISOString(), correlationId: 'test', causationId: null, actorId: null, sessionId: null },
+    })
+    await kernel.store.append(`counter-${n}`, sealed, noStream)
+  }
+  await registerConsumers(kernel.db, [model], await kernel.store.head())
+  await newEpochs(kernel.db)
+})
+afterAll(() => kernel.close())
+beforeEach(() => {
+  before = async () => {}
+})
+
+const schemas = async (like: string): Promise<string[]> =>
+  (await kernel.db.run<{ name: string }>(sql`select nspname as name from pg_namespace where nspname like ${like}`)).map(
+    ({ name }) => name,
+  )
+
+/** Ends on its way, with one batch written. */
+async function ended(): Promise<number> {
+  before = async n => {
+    if (n > 0) throw new Error('the power is gone')
+  }
+  let last = 0
+  const going = rebuild(kernel, model, ({ position }) => (last = position), 'restart')
+  await expect(going).rejects.toThrow('the power is gone')
+  before = async () => {}
+  expect(last).toBeGreaterThan(0)
+  return last
+}
+
+it('goes on where one before it ended, and makes the same', async () => {
+  const at = await ended()
+  const { from, position, events } = await rebuild(kernel, model)
+  expect(from).toBe(at)
+  expect(position).toBe(await kernel.store.head())
+  expect(events).toBeGreaterThan(0)
+  expect(events).toBeLessThanOrEqual(2 * half - 5_000)
+  expect(await verify(kernel, model)).toMatchObject({ rows: 2 * half, differences: [], more: 0 })
+  expect(await kernel.db.run(sql`select key from kernel.rebuilds`)).toEqual([])
+  expect(await kernel.db.run(sql`select indexdef from pg_indexes where schemaname = ${model.key}`)).toHaveLength(2)
+})
+
+it.each<[string, () => Promise<{ from: number }>]>([
+  ['it is told to', () => rebuild(kernel, model, () => {}, 'restart')],
+  ['the tables are others', () => rebuild(kernel, counted(['(n, event)']))],
+  [
+    'the log is another',
+    async () => {
+      await newEpochs(kernel.db)
+      return rebuild(kernel, model)
+    },
+  ],
+  [
+    'the log is shorter than what was filled from it',
+    async () => {
+      await kernel.db.run(sql`update kernel.rebuilds set position = position * 1000`)
+      return rebuild(kernel, model)
+    },
+  ],
+  [
+    'what it filled is gone',
+    async () => {
+      await kernel.db.run(sql.raw(`drop schema ${model.key}_next cascade`))
+      return rebuild(kernel, model)
+    },
+  ],
+])('begins anew where %s', async (_, again) => {
+  await ended()
+  expect((await again()).from).toBe(0)
+  expect(await verify(kernel, model)).toMatchObject({ rows: 2 * half, differences: [], more: 0 })
+})
+
+it('runs once at a time, and says so', async () => {
+  const { promise: beginning, resolve: begun } = Promise.withResolvers<void>()
+  const { promise: ending, resolve: end } = Promise.withResolvers<void>()
+  const store: EventStore = {
+    maxEventBytes: kernel.store.maxEventBytes,
+    positionsPerEvent: kernel.store.positionsPerEvent,
+    append: (...given) => kernel.store.append(...given),
+    read: stream => kernel.store.read(stream),
+    subscribe: subscription => kernel.store.subscribe(subscription),
+    close: () => kernel.store.close(),
+    async head() {
+      begun()
+      await ending
+      return kernel.store.head()
+    },
+  }
+  const one = rebuild({ ...kernel, store }, model)
+  await beginning
+  await expect(rebuild(kernel, model)).rejects.toThrow(`A rebuild of ${model.key} is under way already`)
+  end()
+  expect(await one).toMatchObject({ from: 0 })
+})
+
+it('is verified by several at once, and nothing of them stays', async () => {
+  const verdicts = await Promise.all([1, 2, 3].map(() => verify(kernel, model)))
+  for (const verdict of verdicts) expect(verdict).toMatchObject({ rows: 2 * half, differences: [], more: 0 })
+  expect(await schemas('%\\_verify\\_%')).toEqual([])
+  expect(await kernel.db.run(sql`select key from kernel.rebuilds`)).toEqual([])
+})
+
+it('is dropped half made when nobody has gone on with it for a day; copies of a verification that died after a minute', async () => {
+  await ended()
+  const dead = `${model.key}_verify_${randomUUID().slice(0, 8)}`
+  for (const schema of [`${dead}_live`, `${dead}_log`]) await kernel.db.run(sql`create schema ${sql.id(schema)}`)
+  const later = (key: string, by: string) =>
+    kernel.db.run(sql`
+      insert into kernel.rebuilds (key, holder, position, target, lease_until) values (${key}, ${randomUUID()}, 0, 0, now() - ${by}::interval)
+      on conflict (key) do update set lease_until = excluded.lease_until`)
+  await later(model.key, '23 h')
+  await later(dead, '50 s')
+  expect(await dropAbandoned(kernel.db)).toEqual([])
+  expect(await schemas('%\\_next')).toHaveLength(1)
+  await later(model.key, '25 h')
+  await later(dead, '70 s')
+  expect((await dropAbandoned(kernel.db)).sort()).toEqual([model.key, dead].sort())
+  expect(await schemas('%\\_next')).toEqual([])
+  expect(await schemas('%\\_verify\\_%')).toEqual([])
+})
