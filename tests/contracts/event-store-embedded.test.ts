@@ -4,6 +4,7 @@ import { openPool } from '../../src/adapters/postgres/database.ts'
 import { noStream } from '../../src/kernel/ports/event-store.ts'
 import { standsApart } from '../support/engines.ts'
 import { testKernel } from '../support/kernel.ts'
+import { eventsBehind } from '../support/log.ts'
 import { eventStoreContract, storedEvent } from './event-store.ts'
 
 standsApart('it is about the log in Postgres')
@@ -35,6 +36,7 @@ it('shares one log between namespaces and processes without mixing them', async 
     await one.append('test-1', [storedEvent('Here')], noStream)
     await other.append('test-1', [storedEvent('There')], noStream)
     expect((await other.read('test-1')).map(({ type, stream }) => [type, stream])).toEqual([['There', 'test-1']])
+    expect((await eventsBehind(one, 0)).map(({ type }) => type)).toEqual(['Here'])
     const reading = new AbortController()
     for await (const { events, caughtUp } of other.subscribe({ after: 0, signal: reading.signal })) {
       expect(events.map(({ type }) => type)).toEqual(['There'])

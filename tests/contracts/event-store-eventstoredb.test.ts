@@ -3,6 +3,7 @@ import { openEventStoreDb } from '../../src/adapters/eventstore/eventstoredb.ts'
 import { noStream } from '../../src/kernel/ports/event-store.ts'
 import type { Log } from '../../src/kernel/ports/log.ts'
 import { ownName, standsApart, standsOn } from '../support/engines.ts'
+import { eventsBehind } from '../support/log.ts'
 import { WireServer } from '../support/wire-server.ts'
 import { eventStoreContract, storedEvent } from './event-store.ts'
 
@@ -60,5 +61,23 @@ it(`shares one log between namespaces without mixing them (${given ? 'EventStore
     await one.close()
     await other.close()
     await server?.close()
+  }
+})
+
+it('takes nothing of a namespace for its own where it has none (the wire only)', async () => {
+  const server = await WireServer.start()
+  const [plain, other] = [
+    await openEventStoreDb({ url: server.url, namespace: '', log }),
+    await openEventStoreDb({ url: server.url, namespace: 'other1_', log }),
+  ]
+  try {
+    await other.append('test-1', [storedEvent('There')], noStream)
+    await plain.append('test-1_2', [storedEvent('Here')], noStream)
+    await other.append('test-2', [storedEvent('There')], noStream)
+    expect((await eventsBehind(plain, 0)).map(({ stream }) => stream)).toEqual(['test-1_2'])
+  } finally {
+    await plain.close()
+    await other.close()
+    await server.close()
   }
 })

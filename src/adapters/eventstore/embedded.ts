@@ -225,7 +225,7 @@ export class EmbeddedEventStore implements EventStore {
     return { revision: expected + events.length, position: rows.at(-1)!.position }
   }
 
-  /** The next stretch of the log. The head is read in the same statement, so that what does not match counts as passed. */
+  /** The next stretch of the log, without a namespace only of streams that have none. The head is read in the same statement, so that what does not match counts as passed. */
   async #slice(after: number, types: readonly string[] | undefined): Promise<Slice> {
     const { rows } = await this.#pool.query<Row & { head: number }>({
       name: types === undefined ? 'log.slice' : 'log.slice.types',
@@ -233,7 +233,8 @@ export class EmbeddedEventStore implements EventStore {
         with head as (select coalesce(max(position), 0) as head from log.events)
         select head, e.* from head left join lateral (
           select position, stream, revision, id, type, data, metadata from log.events
-          where position > $1 and position <= head.head and starts_with(stream, $2) ${types === undefined ? '' : 'and type = any($4)'}
+          where position > $1 and position <= head.head ${types === undefined ? '' : 'and type = any($4)'}
+            and case $2 when '' then stream !~ '^[^-]*_' else starts_with(stream, $2) end
           order by position limit $3
         ) e on true order by e.position`,
       values: types === undefined ? [after, this.#prefix, sliceEvents] : [after, this.#prefix, sliceEvents, types],

@@ -40,14 +40,18 @@ export function toProposed(events: readonly StoredEvent[]): EventData[] {
 const isObject = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !(value instanceof Uint8Array)
 
+/** A stream of a namespace: no category of ours has an underscore. Without a namespace a deployment must not take those for its own. */
+const inNamespace = /^[^-]*_/
+
 /**
- * An event as the kernel reads it; null where it is one of the server's own ($…) or one that Darkroom did not write.
+ * An event as the kernel reads it; null where it is one of the server's own ($…), of another namespace, or one that Darkroom did not write.
  * @param commitPosition of the read, for servers before 22.6 that leave it out of the event
  */
 export function toLogged(event: RecordedEvent, namespace: string, commitPosition?: bigint): LoggedEvent | null {
   const { id, streamId, revision, type, data, metadata, isJson, position } = event
   const commit = position?.commit ?? commitPosition
-  if (type.startsWith('$') || streamId.startsWith('$') || !streamId.startsWith(namespace)) return null
+  if (type.startsWith('$') || streamId.startsWith('$')) return null
+  if (namespace === '' ? inNamespace.test(streamId) : !streamId.startsWith(namespace)) return null
   if (!isJson || !isObject(data) || !isObject(metadata) || !('schemaVersion' in metadata) || commit === undefined) return null
   return {
     id,
