@@ -5,7 +5,7 @@ import { Readable } from 'node:stream'
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
 
-/** The machine's own limit for a read over HTTP: the same server and router, which serialise one value, or send one file, and do nothing else. */
+/** The machine's own limit: the same server and router, which serialise one value or send one file, and do nothing else; or the calls that make a picture. */
 
 let page: object = {}
 let file = ''
@@ -21,9 +21,31 @@ app.get('/file', async c => {
 const server = serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 })
 const listening = new Promise<AddressInfo>(resolve => server.once('listening', () => resolve(server.address() as AddressInfo)))
 
-process.on('message', async (asked: { listen: true } | { page: object } | { file: string }) => {
+async function imaging(image: Uint8Array, seconds: number): Promise<{ done: number; perSecond: number }> {
+  // Whoever measures routes does without its libraries.
+  const { makePicture } = await import('../src/adapters/media/picture.ts')
+  const began = performance.now()
+  const took = (): number => (performance.now() - began) / 1_000
+  let done = 0
+  for (; took() < seconds; done++) await makePicture(image, 'jpeg')
+  return { done, perSecond: done / took() }
+}
+
+type Asked = { listen: true } | { page: object } | { file: string } | { image: Uint8Array; seconds: number }
+
+async function answer(asked: Asked): Promise<object> {
+  if ('image' in asked) return imaging(asked.image, asked.seconds)
+  if ('listen' in asked) return { port: (await listening).port }
   if ('page' in asked) page = asked.page
-  else if ('file' in asked) file = asked.file
-  process.send?.('listen' in asked ? { port: (await listening).port } : {})
+  else file = asked.file
+  return {}
+}
+
+process.on('message', async (asked: Asked) => {
+  try {
+    process.send?.(await answer(asked))
+  } catch (error) {
+    process.send?.({ error: String(error) })
+  }
 })
 process.on('disconnect', () => process.exit(0))

@@ -68,6 +68,8 @@ export async function loaded(
 
 export type Deployment = {
   readonly url: string
+  /** Where the server keeps pictures. */
+  readonly mediaDir: string
   readonly databaseUrl: string
   /** For looking at what came of it. */
   readonly db: Database
@@ -109,7 +111,7 @@ export async function startDeployment(folder: string, sizes: Sizes): Promise<Dep
       )
       readers.push({ id: account.id, headers: { Authorization: `Bearer ${session.accessToken}` } })
     }
-    return { url: server.url, databaseUrl, db, server, pids, readers, stop }
+    return { url: server.url, mediaDir: join(folder, 'media'), databaseUrl, db, server, pids, readers, stop }
   } catch (error) {
     await stop()
     throw error

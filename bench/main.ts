@@ -5,12 +5,14 @@ import { loaded, makeFolder, removeFolder, type Sizes, startDeployment } from '.
 import { startBare, startGenerator } from './processes.ts'
 import type { Line, Row } from './row.ts'
 import { latency } from './rows/latency.ts'
+import { imaging, signIn } from './rows/meanwhile.ts'
+import { pictures } from './rows/pictures.ts'
 import { feed, reads } from './rows/reads.ts'
 import { rebuilding } from './rows/rebuilding.ts'
 import { like, post } from './rows/writes.ts'
 import { cpuTable, ratioOf, table } from './table.ts'
 
-const rows: readonly Row[] = [feed, reads, latency, like, post]
+const rows: readonly Row[] = [feed, reads, pictures, latency, imaging, signIn, like, post]
 const names = [...rows.map(({ name }) => name), 'rebuild']
 
 const { values } = parseArgs({

@@ -41,9 +41,16 @@ export function startGenerator(): Generator {
   return { end, run: async asked => (await ask<{ figures: Figures }>(child, asked)).figures }
 }
 
-export type Bare = { readonly url: string; readonly pid: number; serve(what: object): Promise<void>; end(): Promise<void> }
+/** A process that does a thing bare: a Hono route for one value or file, the calls that make a picture. */
+export type Bare = {
+  readonly url: string
+  readonly pid: number
+  serve(what: { page: object } | { file: string }): Promise<void>
+  /** Makes the renditions of the image again and again for so long. */
+  imaging(image: Uint8Array, seconds: number): Promise<{ done: number; perSecond: number }>
+  end(): Promise<void>
+}
 
-/** A process with a bare Hono route, and what it serves. */
 export async function startBare(): Promise<Bare> {
   const { child, end } = start('./bare.ts')
   const { port } = await ask<{ port: number }>(child, { listen: true })
@@ -54,5 +61,6 @@ export async function startBare(): Promise<Bare> {
     async serve(what) {
       await ask(child, what)
     },
+    imaging: (image, seconds) => ask(child, { image, seconds }),
   }
 }

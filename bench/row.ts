@@ -18,6 +18,8 @@ export type Line = {
   readonly aim: string
   /** What was looked at, so that nothing was lost or doubled; throws where it was. */
   readonly check: string
+  /** What is compared where it is not `rate` to `limit`. */
+  readonly ratio?: number
   readonly cpu?: { readonly ours: Cpu; readonly limit: Cpu } | undefined
 }
 
@@ -52,11 +54,7 @@ export async function sideBySide(
   limit: (round: number) => Job,
 ): Promise<Measured> {
   const { postgres } = deployment.pids
-  const run = async (job: Job, seconds = sizes.seconds): Promise<Figures> => {
-    const figures = await generator.run({ ...job, inFlight, seconds })
-    if (Object.keys(figures.failed).length > 0) throw new Error(`requests failed: ${JSON.stringify(figures.failed)}`)
-    return figures
-  }
+  const run = (job: Job, seconds = sizes.seconds): Promise<Figures> => allWell(generator.run({ ...job, inFlight, seconds }))
   const warm = Math.min(1, sizes.seconds)
   const all: Figures[] = [await run(ours(0), warm)]
   const limits: Figures[] = [await run(limit(0), warm)]
@@ -69,6 +67,13 @@ export async function sideBySide(
   const cpu = postgres === null ? undefined : { ours: ourCosts.each(), limit: limitCosts.each() }
   const rate = ({ perSecond }: Figures): number => perSecond
   return { ours: median(all.slice(1), rate), limit: median(limits.slice(1), rate), cpu, all, limits }
+}
+
+/** @throws where anything was refused */
+export async function allWell(running: Promise<Figures>): Promise<Figures> {
+  const figures = await running
+  if (Object.keys(figures.failed).length > 0) throw new Error(`requests failed: ${JSON.stringify(figures.failed)}`)
+  return figures
 }
 
 /** What several runs take of the processor. */

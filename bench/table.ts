@@ -1,6 +1,7 @@
 import type { Cpu, Line } from './row.ts'
 
-export const ratioOf = ({ rate, limit }: Line): number | null => (rate === null || limit === null ? null : rate / limit)
+export const ratioOf = ({ rate, limit, ratio }: Line): number | null =>
+  ratio ?? (rate === null || limit === null ? null : rate / limit)
 
 /** Two digits of what is small, no fraction of what is not. */
 const shown = (value: number | null, unit = ''): string =>
