@@ -1,8 +1,18 @@
+import { randomBytes } from 'node:crypto'
 import { defineConfig } from 'vitest/config'
 
-export default defineConfig({
+/** The tests whose faults are chosen by a seed: alone, and with ten times as many faults, in `npm run test:faults`. */
+const seeded = ['clock', 'eventstoredb-wire', 'full-disk', 'kill', 'many-processes', 'parts-away']
+
+export default defineConfig(({ mode }) => {
+  const many = mode === 'faults'
+  const FAULT_SEED = process.env.FAULT_SEED || String(randomBytes(4).readUInt32LE())
+  const FAULT_POINTS = process.env.FAULT_POINTS || (many ? '50' : '5')
+  console.log(`FAULT_SEED=${FAULT_SEED} FAULT_POINTS=${FAULT_POINTS} repeat the faults of this run`)
+  return {
   test: {
-    include: ['tests/**/*.test.ts'],
+    include: many ? seeded.map(name => `tests/faults/${name}.test.ts`) : ['tests/**/*.test.ts'],
+    env: { FAULT_SEED, FAULT_POINTS },
     globalSetup: ['tests/support/global.ts'],
     pool: 'forks',
     maxWorkers: 3,
@@ -10,4 +20,4 @@ export default defineConfig({
     hookTimeout: 60_000,
     reporters: ['default'],
   },
-})
+}})

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { EventStoreDBClient } from '@eventstore/db-client'
 import { expect, it } from 'vitest'
@@ -7,40 +6,29 @@ import type { StoredEvent } from '../../src/kernel/events.ts'
 import { type Appended, noStream } from '../../src/kernel/ports/event-store.ts'
 import { storedEvent } from '../contracts/event-store.ts'
 import { standsApart } from '../support/engines.ts'
+import { oneOf, points, randomOf, repeat, seed } from '../support/load.ts'
 import { WireServer } from '../support/wire-server.ts'
 
 standsApart('it takes its stand-in for EventStoreDB away')
 
-const faults = Number(process.env.FAULT_KILLS ?? 5)
-const seed = Number(process.env.FAULT_SEED ?? randomBytes(4).readUInt32LE())
-
-/** Numbers below `n`, the same ones for the same seed. */
-function randomly(from: number): (n: number) => number {
-  let state = from
-  return n => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff
-    return (state >> 8) % n
-  }
-}
-
 /** What may go wrong; each is over when it resolves. */
-const kinds: Record<string, (nodes: WireServer[], node: WireServer, random: (n: number) => number) => Promise<void> | void> = {
+const kinds: Record<string, (nodes: WireServer[], node: WireServer, random: () => number) => Promise<void> | void> = {
   disconnect: (_, node) => node.cable.disconnect(),
   async freeze(_, node, random) {
     node.cable.freeze()
-    await pause(random(1_200))
+    await pause(random() * 1_200)
     node.cable.thaw()
   },
   async 'the leader is away'(nodes, _, random) {
     const leader = nodes.find(each => each.leader)!
     await leader.cable.refuse()
     nodes[(nodes.indexOf(leader) + 1) % nodes.length]!.lead()
-    await pause(random(600))
+    await pause(random() * 600)
     await leader.cable.listen()
   },
   async 'all are away'(nodes, _, random) {
     await Promise.all(nodes.map(node => node.cable.refuse()))
-    await pause(random(600))
+    await pause(random() * 600)
     await Promise.all(nodes.map(node => node.cable.listen()))
   },
   'the leader changes': (_, node) => node.lead(),
@@ -60,9 +48,9 @@ const kinds: Record<string, (nodes: WireServer[], node: WireServer, random: (n: 
 
 /** Over the wire only: no real server's elections or disk. Writers and readers under load while one fault after the other happens. */
 it.each([1, 3])(
-  `loses and doubles nothing through ${faults} faults of a wire server of %i nodes (FAULT_SEED=${seed})`,
+  `loses and doubles nothing through ${points} faults of a wire server of %i nodes ${repeat}`,
   async size => {
-    const random = randomly(seed)
+    const random = randomOf(seed)
     const nodes = await WireServer.cluster(size)
     const url = nodes[0]!.url + (size > 1 ? '&maxDiscoverAttempts=3&discoveryInterval=20&gossipTimeout=1' : '')
     const log = { debug() {}, info() {}, warn() {}, error() {} }
@@ -101,10 +89,9 @@ it.each([1, 3])(
         }
       })
 
-      const names = Object.keys(kinds)
-      for (let n = 0; n < faults; n++) {
+      for (let n = 0; n < points; n++) {
         const before = acknowledged.length
-        await kinds[names[random(names.length)]!]!(nodes, nodes[random(size)]!, random)
+        await oneOf(Object.values(kinds), random)(nodes, oneOf(nodes, random), random)
         // Whatever it was, writing goes on.
         await expect.poll(() => acknowledged.length, { timeout: 25_000, interval: 5 }).toBeGreaterThan(before + 20)
       }
@@ -130,7 +117,7 @@ it.each([1, 3])(
       await Promise.all(nodes.map(node => node.close()))
     }
   },
-  60_000 + faults * 10_000,
+  60_000 + points * 10_000,
 )
 
 it('would see a double: a writer that repeats with a new id after a lost answer leaves two events', async () => {

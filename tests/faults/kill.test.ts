@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { Client } from '../support/client.ts'
 import { freshDatabase } from '../support/database.ts'
 import { environmentOf } from '../support/engines.ts'
-import { commentsOf, expectVerified, kills, published, randomOf, seed, underLoad } from '../support/load.ts'
+import { commentsOf, expectVerified, points, published, randomOf, repeat, seed, underLoad } from '../support/load.ts'
 import { freePort, type ServerProcess, startServer } from '../support/server.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
@@ -39,12 +39,12 @@ async function restart(signal: NodeJS.Signals, file?: string): Promise<void> {
   server = await startServer(environment, file)
 }
 
-it(`loses and doubles nothing that was acknowledged through ${kills} kills (FAULT_SEED=${seed})`, {
-  timeout: 60_000 + kills * 20_000,
+it(`loses and doubles nothing that was acknowledged through ${points} kills ${repeat}`, {
+  timeout: 60_000 + points * 20_000,
 }, async () => {
   const random = randomOf(seed)
   await underLoad({ author: client(), writers: Array.from({ length: 8 }, () => client()) }, async () => {
-    for (let kill = 0; kill < kills; kill++) {
+    for (let kill = 0; kill < points; kill++) {
       await pause(300 + random() * 900)
       await restart('SIGKILL')
     }

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { Client } from '../support/client.ts'
 import { freshDatabase } from '../support/database.ts'
 import { environmentOf } from '../support/engines.ts'
-import { expectVerified, kills, randomOf, seed, underLoad } from '../support/load.ts'
+import { expectVerified, points, randomOf, repeat, seed, underLoad } from '../support/load.ts'
 import { hasNats, runNats } from '../support/nats.ts'
 import { freePort, type ServerProcess, startServer } from '../support/server.ts'
 import { temporaryFolder } from '../support/temporary.ts'
@@ -95,8 +95,8 @@ describe.skipIf(!hasNats)(`two of each role on Postgres and NATS${without}`, () 
     }
   })
 
-  it(`lose and double nothing that was acknowledged, through ${kills} kills and a freeze (FAULT_SEED=${seed})`, {
-    timeout: 120_000 + kills * 20_000,
+  it(`lose and double nothing that was acknowledged, through ${points} kills and a freeze ${repeat}`, {
+    timeout: 120_000 + points * 20_000,
   }, async () => {
     const random = randomOf(seed)
     const [a, b] = fleet as [Member, Member]
@@ -111,10 +111,10 @@ describe.skipIf(!hasNats)(`two of each role on Postgres and NATS${without}`, () 
     }
     // The author listens at one node; what they hear of is mostly written at the other.
     await underLoad({ author: at(a), writers: [at(b), at(b), at(a)], pauseMs: 30 }, async () => {
-      for (let n = 0; n < kills; n++) {
+      for (let n = 0; n < points; n++) {
         await pause(300 + random() * 900)
         await kill()
-        if (n !== kills >> 1) continue
+        if (n !== points >> 1) continue
         await restarting
         await heldBy('projector', 2)
         const frozen = fleet.filter(({ role }) => role === 'projector')[random() < 0.5 ? 0 : 1]!

@@ -8,7 +8,7 @@ import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/adapters
 import { Client } from '../support/client.ts'
 import { freshDatabase } from '../support/database.ts'
 import { standsApart } from '../support/engines.ts'
-import { expectVerified, seed, underLoad } from '../support/load.ts'
+import { expectVerified, repeat, seed, underLoad } from '../support/load.ts'
 import { type Nats, natsServer, startNats } from '../support/nats.ts'
 import { type ServerProcess, startServer } from '../support/server.ts'
 import { temporaryFolder } from '../support/temporary.ts'
@@ -45,7 +45,7 @@ describe.skipIf(natsServer === null)(`NATS away and back${without}`, () => {
     for (const node of nodes) await vi.waitFor(() => expect(node.output().split(text)).toHaveLength(times + 1), patience)
   }
 
-  it(`nodes keep serving, and live misses and doubles nothing (FAULT_SEED=${seed})`, { timeout: 90_000 }, async () => {
+  it(`nodes keep serving, and live misses and doubles nothing ${repeat}`, { timeout: 90_000 }, async () => {
     const [a, b] = nodes as [ServerProcess, ServerProcess]
     const at = ({ url }: ServerProcess): Client => new Client(() => url)
     const writers = [at(b), at(b), at(a)]
@@ -130,7 +130,7 @@ describe('Postgres away and back', () => {
     for (const each of [folder, dataDir]) await rm(each, { recursive: true, force: true })
   })
 
-  it(`is 503 meanwhile, and goes on by itself with nothing lost or doubled (FAULT_SEED=${seed})`, {
+  it(`is 503 meanwhile, and goes on by itself with nothing lost or doubled ${repeat}`, {
     timeout: 120_000,
   }, async () => {
     const client = (): Client => new Client(() => server.url)

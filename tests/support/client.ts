@@ -7,13 +7,17 @@ type Loose = any
 
 export type Live = { readonly id?: string; readonly type: string; readonly at: string; readonly data: Loose }
 
-/** A client as an app's developer would write it: repeats under the same key what got no answer, resumes live where it stopped. */
+/** A client as an app's developer would write it: repeats under the same key what got no answer, refreshes its tokens, resumes live where it stopped. */
 export class Client {
   readonly url: () => string
   readonly key: boolean
   accessToken = ''
+  refreshToken = ''
+  /** How often its access token had expired. */
+  refreshed = 0
   id = ''
   token: string | null = null
+  #refreshing: Promise<void> | null = null
 
   /** @param url of the server, asked anew for every try @param key whether POSTs carry an Idempotency-Key */
   constructor(url: () => string, key = true) {
@@ -29,6 +33,21 @@ export class Client {
     })
     this.id = account.id
     this.accessToken = session.accessToken
+    this.refreshToken = session.refreshToken
+  }
+
+  /** Takes new tokens, once for all who wait for them. */
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.send('POST', '/sessions/refresh', { refreshToken: this.refreshToken })
+      .then(({ session }) => {
+        this.accessToken = session.accessToken
+        this.refreshToken = session.refreshToken
+        this.refreshed++
+      })
+      .finally(() => {
+        this.#refreshing = null
+      })
+    return this.#refreshing
   }
 
   /** Repeats until there is an answer; what is refused for good (4xx) throws. */
@@ -54,6 +73,10 @@ export class Client {
           signal: AbortSignal.timeout(20_000),
         })
         const text = await response.text()
+        if (response.status === 401 && text.includes('"access_token_expired"')) {
+          await this.refresh()
+          continue
+        }
         if (response.status < 500) {
           if (response.status >= 400) throw new Refused(`${method} ${path}: ${response.status} ${text}`)
           this.token = response.headers.get('consistency-token') ?? this.token
@@ -87,6 +110,11 @@ export class Client {
       })
       socket.on('error', () => {})
       socket.on('close', () => setTimeout(open, 50))
+      socket.on('unexpected-response', (request, { statusCode }) => {
+        request.destroy()
+        if (statusCode === 401) this.refresh().catch(error => messages.push({ type: `refused: ${error}`, at: '', data: null }))
+        socket?.emit('close')
+      })
     }
     open()
     return {

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect, vi } from 'vitest'
 import { database, openPool } from '../../src/adapters/postgres/database.ts'
@@ -12,12 +11,14 @@ import { picture } from './app.ts'
 import type { Client } from './client.ts'
 import { openStore } from './engines.ts'
 
-/** How often a process is killed. */
-export const kills = Number(process.env.FAULT_KILLS ?? 5)
-/** `FAULT_SEED` repeats a run. */
-export const seed = Number(process.env.FAULT_SEED ?? randomBytes(4).readUInt32LE())
+/** How many faults each seeded test lets happen: `FAULT_POINTS`, see vitest.config.ts. */
+export const points = Number(process.env.FAULT_POINTS)
+/** What chooses them and when, `FAULT_SEED`: a run with the same seed is the same run, as far as processes let it. */
+export const seed = Number(process.env.FAULT_SEED)
+/** Ends the name of each seeded test, so that its failure says how to repeat it. */
+export const repeat = `(FAULT_POINTS=${points} FAULT_SEED=${seed})`
 
-/** mulberry32: small, and the same everywhere. */
+/** Numbers from 0 to 1, the same ones for the same start: mulberry32, small and the same everywhere. */
 export function randomOf(start: number): () => number {
   let state = start >>> 0
   return () => {
@@ -27,6 +28,9 @@ export function randomOf(start: number): () => number {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
   }
 }
+
+/** One of them, by the next of the numbers. */
+export const oneOf = <T>(things: readonly T[], random: () => number): T => things[Math.floor(random() * things.length)]!
 
 /** Every comment of a post, page by page. */
 export async function commentsOf(reader: Client, postId: string): Promise<string[]> {

@@ -43,7 +43,7 @@ export async function startServer(environment: Record<string, string>, file = 's
       ...environment,
       PORT: port,
     },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })
   let output = ''
   const gone = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals)
@@ -52,8 +52,8 @@ export async function startServer(environment: Record<string, string>, file = 's
       output += bytes
       if (output.includes(' listens on ')) resolve()
     }
-    child.stdout.on('data', heard)
-    child.stderr.on('data', heard)
+    child.stdout!.on('data', heard)
+    child.stderr!.on('data', heard)
     gone.then(how => reject(new Error(`the server ended (${how}) before it listened:\n${output}`)), reject)
   })
   return {
