@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import { loaded, makeFolder, removeFolder, type Sizes, startDeployment } from './deployment.ts'
 import { startBare, startGenerator } from './processes.ts'
 import type { Line, Row } from './row.ts'
+import { fanningOut } from './rows/fan-out.ts'
 import { latency } from './rows/latency.ts'
 import { imaging, signIn } from './rows/meanwhile.ts'
 import { pictures } from './rows/pictures.ts'
@@ -13,7 +14,7 @@ import { like, post } from './rows/writes.ts'
 import { cpuTable, ratioOf, table } from './table.ts'
 
 const rows: readonly Row[] = [feed, reads, pictures, latency, imaging, signIn, like, post]
-const names = [...rows.map(({ name }) => name), 'rebuild']
+const names = [...rows.map(({ name }) => name), 'rebuild', 'fan-out']
 
 const { values } = parseArgs({
   options: {
@@ -56,6 +57,9 @@ try {
   await loaded(folder, sizes, async (foundation, url) => {
     say('rebuilds the read models')
     lines.push(...(await rebuilding(foundation, url, only)))
+    if (!only('fan-out')) return
+    say('fan-out')
+    lines.push(...(await fanningOut(foundation)))
   })
   const deployment = await startDeployment(folder, sizes)
   ending.push(() => deployment.stop())
