@@ -62,6 +62,7 @@ import { StartupError } from './kernel/startup-error.ts'
 import { consumerStatus, troublesOf } from './kernel/status.ts'
 import { startSweeping } from './kernel/sweeping.ts'
 import { TimerLoop, timersModel } from './kernel/timers.ts'
+import { Tracing } from './kernel/tracing.ts'
 import { liveModel } from './projections/live/project.ts'
 import { readModels } from './projections/models.ts'
 import { destroyErasedKeys } from './reactions/accounts.ts'
@@ -191,6 +192,13 @@ const openBus = async ({ natsUrl, subjectPrefix }: Config, log: Logger): Promise
 const openStorage = ({ config: { s3Url, namespace }, mediaDir, log }: AppOptions, clock: Clock): Promise<Storage> =>
   s3Url === null ? folderStorage(mediaDir) : s3Storage({ url: s3Url, prefix: namespace, log, clock })
 
+/** Loaded where traces are told alone: what makes them is as large as some of the rest. */
+async function openTracing({ config, log, version }: AppOptions): Promise<Tracing | null> {
+  if (config.tracing === null) return null
+  const { otlpSpans } = await import('./adapters/tracing/otlp.ts')
+  return new Tracing(otlpSpans({ ...config.tracing, version, role: config.role, log }))
+}
+
 /** Starts what the role asks for, everything but the listening socket. @throws StartupError */
 export async function startApp(options: AppOptions): Promise<App> {
   const { config, log, version, publicUrl } = options
@@ -217,6 +225,8 @@ export async function startApp(options: AppOptions): Promise<App> {
     const { epoch, liveEpoch } = await epochs(db)
     await refuseLostLog(db, store)
 
+    const tracing = await openTracing(options)
+    if (tracing !== null) ending.push(() => tracing.spans.close())
     const clock = options.clock ?? (await DatabaseClock.start(brief, log))
     if (clock instanceof DatabaseClock) ending.push(() => clock.stop())
     const bus = options.bus ?? (await openBus(config, log))
@@ -224,7 +234,9 @@ export async function startApp(options: AppOptions): Promise<App> {
     const positions = new Positions(brief, bus)
     ending.push(() => positions.close())
     const tokens = new Tokens(secrets, epoch)
-    const execute = createExecute(options.around?.store?.(store) ?? store, codec, clock)
+    const written = options.around?.store?.(store) ?? store
+    const plain = createExecute(tracing === null ? written : tracing.store(written), codec, clock)
+    const execute = tracing === null ? plain : tracing.execute(plain)
     const reading: Reading = { db: reads, clock, secrets, publicUrl }
     const pictures = imaging()
     ending.push(() => pictures.close())
@@ -249,10 +261,10 @@ export async function startApp(options: AppOptions): Promise<App> {
 
     const does = (role: Config['role']): boolean => config.role === 'all' || config.role === role
     const post = config.smtp === null ? null : smtpPost(config.smtp.url, config.smtp.from)
-    const delivery = post !== null && does('reactor') ? new MailDelivery({ db: brief, clock, log, post }) : null
-    const mail = outbox(brief, clock, post === null ? null : () => delivery?.nudge())
-    const projecting = models.map(model => modelConsumer(model, codec, db, bus))
-    const reacting = reactionsOf({ commands, mail }).map(reaction => reactionConsumer(reaction, codec, db, clock))
+    const delivery = post !== null && does('reactor') ? new MailDelivery({ db: brief, clock, log, post, tracing }) : null
+    const mail = outbox(brief, clock, post === null ? null : () => delivery?.nudge(), tracing)
+    const projecting = models.map(model => modelConsumer(model, codec, db, bus, tracing))
+    const reacting = reactionsOf({ commands, mail }).map(reaction => reactionConsumer(reaction, codec, db, clock, tracing))
     // All of them, whoever starts first: a reaction begins at what comes after the deployment's first start, not after its own.
     await registerConsumers(db, [...projecting, ...reacting], await store.head())
     const holder = randomUUID()
@@ -284,7 +296,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     }
     const heartbeatMs = options.heartbeatMs ?? 25_000
     const limits = handshakeLimits(config.rateLimit, config.trustedProxies)
-    const live = does('api') ? liveParts({ commands, bus, log, liveEpoch, positions, heartbeatMs, limits }) : null
+    const live = does('api') ? liveParts({ commands, bus, log, liveEpoch, positions, heartbeatMs, limits, tracing }) : null
     if (live !== null) {
       ending.push(() => live.hub.stop())
       await live.hub.start()
@@ -302,6 +314,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       corsOrigins: config.corsOrigins,
       trustedProxies: config.trustedProxies,
       rateLimit: config.rateLimit,
+      tracing,
       classify: error => databaseProblem(error) ?? eventStoreProblem(error),
       observe,
     })

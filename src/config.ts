@@ -34,6 +34,16 @@ const urls = (...protocols: string[]) =>
     ),
   )
 
+const samplers = [
+  'always_on',
+  'always_off',
+  'traceidratio',
+  'parentbased_always_on',
+  'parentbased_always_off',
+  'parentbased_traceidratio',
+] as const
+const part = 'write a number from 0 to 1'
+
 /** Every variable of the environment that the server reads. */
 const Environment = v.object({
   /** `production` needs SECRET and hides what is for developers. */
@@ -91,6 +101,18 @@ const Environment = v.object({
   TRUSTED_PROXIES: v.optional(list, ''),
   /** `1` lets a server that is not in production listen on other than loopback addresses. */
   ALLOW_DEV: v.optional(v.picklist(['0', '1'], 'write 1 or 0'), '0'),
+  /** A collector of traces, OTLP over HTTP; without it none are made. */
+  OTEL_EXPORTER_OTLP_ENDPOINT: v.optional(url('https:', 'http:')),
+  /** What the collector asks for, as name=value,name=value. */
+  OTEL_EXPORTER_OTLP_HEADERS: v.optional(
+    v.pipe(text, v.regex(/^[\w-]+ *=[^,=]*(,[^=,]+=[^,]*)*$/, 'write name=value, several separated by commas')),
+  ),
+  /** Which traces are told, and of which part of them. */
+  OTEL_TRACES_SAMPLER: v.optional(
+    v.picklist([...samplers], `write ${samplers.slice(0, -1).join(', ')} or ${samplers.at(-1)}`),
+    'parentbased_always_on',
+  ),
+  OTEL_TRACES_SAMPLER_ARG: v.optional(v.pipe(text, v.transform(Number), v.minValue(0, part), v.maxValue(1, part)), '1'),
   /** Opens /metrics and /ops to operators outside loopback. */
   OPS_TOKEN: v.optional(v.pipe(text, v.minLength(16, 'write at least 16 characters'))),
 })
@@ -104,6 +126,7 @@ const inFiles = [
   'NATS_URL',
   'S3_URL',
   'SMTP_URL',
+  'OTEL_EXPORTER_OTLP_HEADERS',
   'OPS_TOKEN',
 ] as const
 
@@ -134,6 +157,12 @@ export type Config = {
   readonly s3Url: string | null
   /** Null: mails stay in the outbox. */
   readonly smtp: { readonly url: string; readonly from: Sender } | null
+  /** Null: no traces. Told is a part of all, 0 to 1, and where `byParent` those of callers as these ask for. */
+  readonly tracing: {
+    readonly endpoint: string
+    readonly headers: Readonly<Record<string, string>>
+    readonly sampler: { readonly ratio: number; readonly byParent: boolean }
+  } | null
   readonly role: 'all' | 'api' | 'projector' | 'reactor'
   readonly namespace: string
   /** Stands before every subject of the bus. */
@@ -191,6 +220,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     natsUrl: env.NATS_URL ?? null,
     s3Url: env.S3_URL ?? null,
     smtp: smtpOf(env.SMTP_URL, env.MAIL_FROM),
+    tracing: tracingOf(env),
     role: env.ROLE,
     subjectPrefix: env.NAMESPACE === '' ? '' : `${env.NAMESPACE}.`,
     namespace: env.NAMESPACE === '' ? '' : `${env.NAMESPACE}_`,
@@ -206,6 +236,25 @@ function mustBeEncrypted(s3Url: string | undefined, production: boolean): void {
   if (protocol === 'https:' || searchParams.get('plain') === '1' || (!production && isLoopback(hostname))) return
   throw new StartupError('S3_URL is not encrypted: write https://, or add plain=1 to it if nobody else can listen on the way.')
 }
+
+function tracingOf(env: v.InferOutput<typeof Environment>): Config['tracing'] {
+  if (env.OTEL_EXPORTER_OTLP_ENDPOINT === undefined) return null
+  const pairs = (env.OTEL_EXPORTER_OTLP_HEADERS ?? '').split(',').filter(pair => pair !== '')
+  const kind = env.OTEL_TRACES_SAMPLER
+  return {
+    endpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT,
+    headers: Object.fromEntries(
+      pairs.map(pair => [pair.slice(0, pair.indexOf('=')).trim(), decoded(pair.slice(pair.indexOf('=') + 1).trim())]),
+    ),
+    sampler: {
+      ratio: kind.endsWith('always_off') ? 0 : kind.endsWith('always_on') ? 1 : env.OTEL_TRACES_SAMPLER_ARG,
+      byParent: kind.startsWith('parentbased'),
+    },
+  }
+}
+
+/** Percent-decoded where it is percent-encoded. */
+const decoded = (value: string): string => (/^(?:[^%]|%[0-9a-f]{2})*$/i.test(value) ? decodeURIComponent(value) : value)
 
 /** @throws StartupError */
 function smtpOf(url: string | undefined, mailFrom: string | undefined): Config['smtp'] {

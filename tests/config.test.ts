@@ -12,6 +12,7 @@ const values = {
   NATS_URL: 'nats://ada:word@localhost:4222',
   S3_URL: 'https://key:word@localhost/pictures',
   SMTP_URL: 'smtps://ada:word@localhost',
+  OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer%20word, x-team=photos',
   OPS_TOKEN: 'a token of operators',
 }
 
@@ -30,7 +31,7 @@ describe('a variable that holds a secret may stand in a file', () => {
   it('each of them', () => {
     expect(variables.filter(name => name.endsWith('_FILE'))).toEqual(Object.keys(values).map(name => `${name}_FILE`))
     const named = Object.fromEntries(Object.keys(values).map(name => [`${name}_FILE`, file(name)]))
-    const from = { MAIL_FROM: 'Photos <post@photos.example>' }
+    const from = { MAIL_FROM: 'Photos <post@photos.example>', OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318' }
     expect(readConfig({ ...named, ...from })).toEqual(readConfig({ ...values, ...from }))
     expect(readConfig({ ...named, ...from })).toMatchObject({ databaseUrl: values.DATABASE_URL, opsToken: values.OPS_TOKEN })
   })
@@ -58,5 +59,39 @@ describe('a variable that holds a secret may stand in a file', () => {
   it('a role is content with URLs from files', () => {
     const config = readConfig({ ROLE: 'api', DATABASE_URL_FILE: file('DATABASE_URL'), NATS_URL_FILE: file('NATS_URL') })
     expect(config).toMatchObject({ role: 'api', natsUrl: values.NATS_URL })
+  })
+})
+
+describe('traces', () => {
+  const endpoint = 'http://127.0.0.1:4318'
+  const tracing = (environment: Record<string, string>) =>
+    readConfig({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, ...environment }).tracing
+
+  it('are for those who have a collector', () => {
+    expect(readConfig({ OTEL_TRACES_SAMPLER: 'always_on' }).tracing).toBeNull()
+    expect(tracing({})).toEqual({ endpoint, headers: {}, sampler: { ratio: 1, byParent: true } })
+    expect(tracing({ OTEL_EXPORTER_OTLP_HEADERS: values.OTEL_EXPORTER_OTLP_HEADERS })?.headers).toEqual({
+      authorization: 'Bearer word',
+      'x-team': 'photos',
+    })
+  })
+
+  it.each([
+    ['always_off', '1', { ratio: 0, byParent: false }],
+    ['traceidratio', '0.25', { ratio: 0.25, byParent: false }],
+    ['parentbased_traceidratio', '0.25', { ratio: 0.25, byParent: true }],
+    ['parentbased_always_on', '0.25', { ratio: 1, byParent: true }],
+  ])('%s of %s', (sampler, part, means) => {
+    expect(tracing({ OTEL_TRACES_SAMPLER: sampler, OTEL_TRACES_SAMPLER_ARG: part })?.sampler).toEqual(means)
+  })
+
+  it.each([
+    { OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4317' },
+    { OTEL_TRACES_SAMPLER: 'sometimes' },
+    { OTEL_TRACES_SAMPLER_ARG: '2' },
+    { OTEL_TRACES_SAMPLER_ARG: 'half' },
+    { OTEL_EXPORTER_OTLP_HEADERS: 'key' },
+  ])('%o is refused', environment => {
+    expect(() => tracing(environment)).toThrow(`${Object.keys(environment)[0]} is not usable: write`)
   })
 })

@@ -19,6 +19,7 @@ import type { Log } from '../kernel/ports/log.ts'
 import { Problem, refuse } from '../kernel/problem.ts'
 import type { ReadModel } from '../kernel/projecting/model.ts'
 import { sql } from '../kernel/sql.ts'
+import type { Tracing } from '../kernel/tracing.ts'
 import { followeeModels, followees, liveJournal, liveMessages, liveModels, topicState } from '../reading/live.ts'
 import { sessionModels } from '../reading/sessions.ts'
 import type { AppEnv } from './env.ts'
@@ -81,10 +82,11 @@ export type LiveParts = {
   readonly heartbeatMs: number
   /** Of WebSockets' handshakes. */
   readonly limits: HandshakeLimits
+  readonly tracing: Tracing | null
 }
 
 /** The live channel: its hub, its routes, and who may open a WebSocket. */
-export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatMs, limits }: LiveParts) {
+export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatMs, limits, tracing }: LiveParts) {
   const { reading, sessions } = commands
   // A post of somebody famous is read for each of their followers here: not all at once, for requests need connections too.
   const reads = bounded(readsAtOnce)
@@ -108,6 +110,7 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
       await positions.wait(keysOf(sessionModels), position)
       return (await sessions.validate(sessionId)) !== null
     },
+    ...(tracing === null ? {} : { delivered: (row, since) => tracing.delivered(row, since) }),
     clientsPerAccount: connectionsPerAccount,
     heartbeatMs,
   })

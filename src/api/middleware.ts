@@ -42,7 +42,7 @@ async function sessionOf(c: Ctx): Promise<OpenSession | null> {
 async function identify(c: Context<HttpEnv & AppEnv>, { accountId, sessionId }: OpenSession): Promise<void> {
   await c.var.limits.identify(accountId)
   c.set('viewerId', accountId)
-  c.set('actor', { id: accountId, sessionId, correlationId: c.var.requestId })
+  c.set('actor', { id: accountId, sessionId, correlationId: c.var.correlationId })
 }
 
 /** The models that the handler reads are as new as the request's consistency tokens say. @throws Problem 400, 409 for a bad token, 503 read_model_behind */

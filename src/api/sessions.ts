@@ -78,7 +78,7 @@ type Requesting = Pick<Context<HttpEnv & AppEnv>, 'var' | 'req' | 'header'>
 /** Where a request that signs in comes from. */
 export const originOf = (c: Requesting): Origin => ({
   device: { userAgent: c.req.header('user-agent')?.slice(0, 300) ?? null, address: c.var.clientAddress },
-  actor: { id: null, sessionId: null, correlationId: c.var.requestId },
+  actor: { id: null, sessionId: null, correlationId: c.var.correlationId },
 })
 
 /** 201 with the account and its new session. */

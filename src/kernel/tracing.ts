@@ -41,8 +41,9 @@ export type Mark = (row: JournalRow) => JournalRow
 type Parts = Pick<FinishedSpan, 'name' | 'kind'> & {
   /** The place under which it stands; without one what is under way here. */
   readonly parent?: Place | null
-  /** Its trace, where nothing is under way: that of the correlation id. */
+  /** Its trace, where nothing is under way: that of the correlation id. The caller's span in it, where there is one. */
   readonly correlationId?: string
+  readonly callerId?: string | null
   readonly spanId?: string
   readonly attributes?: FinishedSpan['attributes']
 }
@@ -55,12 +56,12 @@ export type Span = { name: string; readonly attributes: Record<string, string | 
  * correlation id that every event carries, and the span of an append from the event's id.
  */
 export class Tracing {
-  readonly #spans: Spans
+  readonly spans: Spans
   readonly #current = new AsyncLocalStorage<Place>()
   readonly #deliveries = new WeakMap<JournalRow, number>()
 
   constructor(spans: Spans) {
-    this.#spans = spans
+    this.spans = spans
   }
 
   /** The place of what is under way here; null outside of everything. */
@@ -84,7 +85,7 @@ export class Tracing {
       place: { traceId, sampled, spanId: parts.spanId ?? newSpanId() },
       failed: false,
     }
-    const over = this.#begin(span, parts.kind, parent?.spanId ?? null)
+    const over = this.#begin(span, parts.kind, parent?.spanId ?? parts.callerId ?? null)
     try {
       return await this.#current.run(span.place, () => work(span))
     } catch (error) {
@@ -203,20 +204,20 @@ export class Tracing {
     return () => {
       const { place, name, attributes, failed } = span
       if (place.sampled)
-        this.#spans.take({ place, parentId, name, kind, start, end: start + performance.now() - began, attributes, failed })
+        this.spans.take({ place, parentId, name, kind, start, end: start + performance.now() - began, attributes, failed })
     }
   }
 
   /** The trace of a correlation id: the one that it was made of, as a UUID is one, or a hash. */
   #traceOf(correlationId: string): Pick<Place, 'traceId' | 'sampled'> {
     const [, given, flags] = /^([0-9a-f]{32})-(0[01])$/.exec(correlationId) ?? []
-    if (given !== undefined) return { traceId: given, sampled: this.#spans.samples(given, flags === '01') }
+    if (given !== undefined) return { traceId: given, sampled: this.spans.samples(given, flags === '01') }
     const plain = correlationId.replaceAll('-', '')
     const traceId =
       /^[0-9a-f]{32}$/.test(plain) && /[^0]/.test(plain)
         ? plain
         : createHash('sha256').update(correlationId).digest('hex').slice(0, 32)
-    return { traceId, sampled: this.#spans.samples(traceId, null) }
+    return { traceId, sampled: this.spans.samples(traceId, null) }
   }
 }
 

@@ -4,10 +4,12 @@ import { cors } from 'hono/cors'
 import { matchedRoutes } from 'hono/route'
 import type { Logger } from 'pino'
 import type { Problem } from '../problem.ts'
+import type { Tracing } from '../tracing.ts'
 import { clientAddresses } from './client-address.ts'
 import type { HttpEnv } from './env.ts'
 import { onError, onNotFound } from './problems.ts'
 import { rateLimits } from './rate-limit.ts'
+import { traced } from './tracing.ts'
 
 export type HttpOptions = {
   readonly log: Logger
@@ -21,6 +23,8 @@ export type HttpOptions = {
   readonly rateLimit: boolean
   /** The problem that an error of a store stands for, as 503; null for what it does not know. */
   readonly classify: (error: unknown) => Problem | null
+  /** Where a span a request is made. */
+  readonly tracing?: Tracing | null
   /** Told of every answer, for metrics. The route is a pattern (`/v1/posts/:id`). */
   readonly observe?: (answer: { method: string; route: string; status: number; ms: number }) => void
 }
@@ -31,6 +35,7 @@ export function httpApp(options: HttpOptions): Hono<HttpEnv> {
   app.onError(onError(options.classify))
   app.notFound(onNotFound(app))
   app.use(identified(options), headers(options.publicUrl.startsWith('https:')))
+  if (options.tracing != null) app.use('/v1/*', traced(options.tracing))
   if (options.corsOrigins.length > 0) app.use(crossOrigin(options.corsOrigins))
   app.use(rateLimits(options.rateLimit))
   return app
@@ -44,6 +49,7 @@ function identified({ log, trustedProxies, observe }: HttpOptions): MiddlewareHa
     const sent = c.req.header('x-request-id')
     const requestId = sent !== undefined && /^[\w-]{8,64}$/.test(sent) ? sent : randomUUID()
     c.set('requestId', requestId)
+    c.set('correlationId', requestId)
     c.set('log', log.child({ requestId }))
     c.set('clientAddress', addressOf(c.env?.incoming?.socket.remoteAddress ?? '127.0.0.1', c.req.header('x-forwarded-for')))
     await next()
@@ -88,6 +94,7 @@ const crossOrigin = (origins: readonly string[]) =>
       'If-None-Match',
       'X-Request-Id',
       'Last-Event-ID',
+      'Traceparent',
     ],
     exposeHeaders: ['Consistency-Token', 'Retry-After', 'RateLimit', 'RateLimit-Policy', 'ETag', 'Location', 'X-Request-Id'],
     maxAge: 600,
