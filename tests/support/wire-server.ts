@@ -50,14 +50,14 @@ export class WireServer {
     this.#cluster = cluster
   }
 
-  static async start(): Promise<WireServer> {
-    const [node] = await WireServer.cluster(1)
+  /** @param log as a backup has it, empty unless given */
+  static async start(log?: WireLog): Promise<WireServer> {
+    const [node] = await WireServer.cluster(1, log)
     return node!
   }
 
   /** Nodes over one log; the first one leads. */
-  static async cluster(size: number): Promise<WireServer[]> {
-    const log = new WireLog()
+  static async cluster(size: number, log = new WireLog()): Promise<WireServer[]> {
     const nodes: WireServer[] = []
     for (let n = 0; n < size; n++) nodes.push(new WireServer(log, nodes))
     for (const [index, node] of nodes.entries()) {

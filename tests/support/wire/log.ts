@@ -37,7 +37,15 @@ export class WireLog {
   readonly #listeners = new Set<(event: WireEvent) => void>()
   #end = 0
 
-  constructor() {
+  /** @param backup taken of another one */
+  constructor(backup?: WireLog) {
+    if (backup !== undefined) {
+      for (const [name, stream] of backup.#streams) this.#streams.set(name, [...stream])
+      this.events.push(...backup.events)
+      this.#end = backup.#end
+      this.epoch()
+      return
+    }
     this.epoch()
     const created = { id: crypto.randomUUID(), contentType: 'application/json', data: bytes('{}'), metadata: bytes('') }
     this.append('$users', -1, [{ ...created, type: '$UserCreated' }])
