@@ -21,6 +21,8 @@ export type Sizes = {
   readonly followees: number
   /** Of one measurement. */
   readonly seconds: number
+  /** Live sockets at the same time, at most. */
+  readonly sockets: number
 }
 
 /** Somebody loaded, with a session. */
@@ -100,22 +102,19 @@ export async function startDeployment(folder: string, sizes: Sizes): Promise<Dep
     const [backend] = await db.run<{ pid: number }>(sql`select pg_backend_pid() as pid`)
     const pids = { server: server.child.pid!, postgres: await parentOf(backend!.pid) }
     const readers: Reader[] = []
-    for (const n of readerNumbers(sizes.accounts)) {
-      const { account, session } = await call<{ account: { id: string }; session: { accessToken: string } }>(
-        server.url,
-        'POST',
-        '/sessions',
-        {
-          body: { login: loadedUsername(n), password: demoPassword },
-        },
-      )
-      readers.push({ id: account.id, headers: { Authorization: `Bearer ${session.accessToken}` } })
-    }
+    for (const n of readerNumbers(sizes.accounts)) readers.push(await signedIn(server.url, loadedUsername(n)))
     return { url: server.url, mediaDir: join(folder, 'media'), databaseUrl, db, server, pids, readers, stop }
   } catch (error) {
     await stop()
     throw error
   }
+}
+
+/** Signs somebody loaded in. */
+export async function signedIn(url: string, login: string): Promise<Reader> {
+  type SignedIn = { account: { id: string }; session: { accessToken: string } }
+  const { account, session } = await call<SignedIn>(url, 'POST', '/sessions', { body: { login, password: demoPassword } })
+  return { id: account.id, headers: { Authorization: `Bearer ${session.accessToken}` } }
 }
 
 /** One request, outside of what is measured. @throws where it is refused */

@@ -10,10 +10,11 @@ import { imaging, signIn } from './rows/meanwhile.ts'
 import { pictures } from './rows/pictures.ts'
 import { feed, reads } from './rows/reads.ts'
 import { rebuilding } from './rows/rebuilding.ts'
+import { sockets } from './rows/sockets.ts'
 import { like, post } from './rows/writes.ts'
 import { cpuTable, ratioOf, table } from './table.ts'
 
-const rows: readonly Row[] = [feed, reads, pictures, latency, imaging, signIn, like, post]
+const rows: readonly Row[] = [feed, reads, pictures, latency, sockets, imaging, signIn, like, post]
 const names = [...rows.map(({ name }) => name), 'rebuild', 'fan-out']
 
 const { values } = parseArgs({
@@ -24,11 +25,12 @@ const { values } = parseArgs({
     posts: { type: 'string' },
     followees: { type: 'string' },
     seconds: { type: 'string' },
+    sockets: { type: 'string' },
     large: { type: 'boolean', default: false },
   },
 })
 
-function numberOf(name: 'accounts' | 'posts' | 'followees' | 'seconds', usual: number): number {
+function numberOf(name: 'accounts' | 'posts' | 'followees' | 'seconds' | 'sockets', usual: number): number {
   const number = values[name] === undefined ? usual : Number(values[name])
   if (!(number >= 1)) throw new Error(`--${name} takes a number from 1`)
   return number
@@ -39,6 +41,7 @@ const sizes: Sizes = {
   posts: numberOf('posts', values.large ? 1_000_000 : 200_000),
   followees: numberOf('followees', 100),
   seconds: numberOf('seconds', 3),
+  sockets: numberOf('sockets', 5_000),
 }
 const chosen = values.only?.split(',') ?? names
 for (const name of chosen) if (!names.includes(name)) throw new Error(`There is no ${name}. There are: ${names.join(', ')}.`)

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import type { Expecting, Heard, Opening } from './audience.ts'
 import type { Asked, Figures } from './generator.ts'
 
 /** A helper process, ended by `end`. */
@@ -41,11 +42,13 @@ export function startGenerator(): Generator {
   return { end, run: async asked => (await ask<{ figures: Figures }>(child, asked)).figures }
 }
 
-/** A process that does a thing bare: a Hono route for one value or file, the calls that make a picture. */
+/** A process that does a thing bare: a Hono route for one value or file, a broadcast to sockets, the calls that make a picture. */
 export type Bare = {
   readonly url: string
   readonly pid: number
   serve(what: { page: object } | { file: string }): Promise<void>
+  /** Sends the text to all sockets at /live, so many times. */
+  broadcast(text: string, times: number): Promise<void>
   /** Makes the renditions of the image again and again for so long. */
   imaging(image: Uint8Array, seconds: number): Promise<{ done: number; perSecond: number }>
   end(): Promise<void>
@@ -61,6 +64,33 @@ export async function startBare(): Promise<Bare> {
     async serve(what) {
       await ask(child, what)
     },
+    async broadcast(text, times) {
+      await ask(child, { broadcast: text, times })
+    },
     imaging: (image, seconds) => ask(child, { image, seconds }),
+  }
+}
+
+export type Audience = {
+  /** Counts messages from here on. Answers, when all have come, how it went. */
+  expect(asked: Expecting): Promise<() => Promise<Heard>>
+  end(): Promise<void>
+}
+
+/** A process that holds sockets. */
+export async function openAudience(opening: Opening): Promise<Audience> {
+  const { child, end } = start('./audience.ts')
+  try {
+    await ask(child, { open: opening })
+  } catch (error) {
+    await end()
+    throw error
+  }
+  return {
+    end,
+    async expect(asked) {
+      await ask(child, { expect: asked })
+      return () => ask(child, { heard: true })
+    },
   }
 }

@@ -28,6 +28,15 @@ export async function processorTime(pid: number): Promise<number | null> {
   return time
 }
 
+/** What a process holds of the memory, in bytes; null where that is not told (elsewhere than on Linux). */
+export async function residentOf(pid: number): Promise<number | null> {
+  const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec((await unlessGone(readFile(`/proc/${pid}/status`, 'utf8'))) ?? '')?.[1]
+  return kilobytes === undefined ? null : Number(kilobytes) * 1_024
+}
+
+/** Milliseconds of the machine's own clock, the same in every process. */
+export const now = (): number => Number(process.hrtime.bigint()) / 1e6
+
 /** Null where there is none: the process has ended. */
 async function unlessGone<T>(reading: Promise<T>): Promise<T | null> {
   try {
