@@ -2,18 +2,20 @@ import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { mediaFolder } from '../../src/reading/pictures.ts'
 import { type Person, type TestApp, testApp } from '../support/app.ts'
+import { ownName } from '../support/engines.ts'
 import { eventsBehind } from '../support/log.ts'
 import { type S3, startS3 } from '../support/s3.ts'
 
 type Media = { id: string; renditions: { name: string; url: string }[] }
 
+const namespace = `${ownName()}_`
 let s3: S3
 let app: TestApp
 let ada: Person
 let ben: Person
 beforeAll(async () => {
   s3 = await startS3()
-  app = await testApp({ config: { s3Url: s3.url, namespace: 'here_' } })
+  app = await testApp({ config: { s3Url: s3.url, namespace } })
   ada = await app.signUp()
   ben = await app.signUp()
 })
@@ -35,7 +37,7 @@ describe('a picture in S3', () => {
     expect(answer.headers.get('cross-origin-resource-policy')).toBe('cross-origin')
     expect(answer.headers.get('etag')).toBeNull()
     const there = new URL(answer.headers.get('location')!)
-    expect(there.pathname).toBe(`/pictures/here_${mediaFolder(ada.id, media.id)}full.jpg`)
+    expect(there.pathname).toBe(`/pictures/${namespace}${mediaFolder(ada.id, media.id)}full.jpg`)
     expect(there.searchParams.get('X-Amz-Expires')).toBe('60')
     const found = await fetch(there)
     expect(found.headers.get('content-type')).toBe('image/jpeg')

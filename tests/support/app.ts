@@ -8,7 +8,7 @@ import { type Config, readConfig } from '../../src/config.ts'
 import { type Listening, listen } from '../../src/kernel/http/listen.ts'
 import type { Clock } from '../../src/kernel/ports/clock.ts'
 import { freshDatabase } from './database.ts'
-import { environmentOf } from './engines.ts'
+import { environmentOf, mustKeepApart } from './engines.ts'
 import { temporaryFolder } from './temporary.ts'
 
 /** A clock that stands on the real time until a test moves it. */
@@ -233,6 +233,7 @@ export async function testApp(options: TestAppOptions = {}): Promise<TestApp> {
   const secret = options.secret ?? randomBytes(32).toString('base64url')
   const environment = { ...environmentOf(databaseUrl), RATE_LIMIT: 'off', DATA_DIR: mediaDir }
   const config = { ...readConfig(environment), ...options.config }
+  mustKeepApart(config)
   const app = await startApp({
     config,
     version: '0.0.0-test',
