@@ -80,7 +80,7 @@ export const meRoutes = routes<AppEnv>()
     body(ProfileChanges),
     fresh(...meModels),
     async c => {
-      const { position } = await changeProfile(c.var.commands, c.var.actor, c.var.body, { ifRevision: ifMatch(c) })
+      const { position } = await changeProfile(c.var.commands, c.var.actor, c.var.body, ifMatch(c))
       await present(c, position, meModels)
       return answerMe(c, c.var)
     },

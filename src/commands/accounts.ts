@@ -2,8 +2,8 @@ import { type AccountType, account, accountStream, type Profile } from '../domai
 import { isCommonPassword } from '../domain/accounts/common-passwords.ts'
 import { isReserved } from '../domain/accounts/reserved.ts'
 import { media, mediaStream } from '../domain/media/media.ts'
-import type { Options } from '../kernel/execute.ts'
 import { type AccountId, type Id, type MediaId, newId, type SessionId } from '../kernel/ids.ts'
+import { executeIfMatch } from '../kernel/if-match.ts'
 import { iso } from '../kernel/ports/clock.ts'
 import { about, invalid, Problem, refuse } from '../kernel/problem.ts'
 import { credentialModels, credentialsOf, emailKeyOf, handleOf } from '../reading/credentials.ts'
@@ -83,15 +83,15 @@ async function signInAgain(
   return { accountId: holderId, ...(await startSession(commands, holderId, device, actor)) }
 }
 
-/** Changes the fields that are named. @throws Problem version_conflict */
+/** Changes the fields that are named. @param ifRevision as `executeIfMatch` takes it @throws Problem version_conflict */
 export async function changeProfile(
   { execute, reading }: Commands,
   actor: SignedInActor,
   changes: Partial<Profile>,
-  options: Options,
+  ifRevision: number | undefined,
 ): Promise<{ position: number }> {
   mustBeOldEnough(changes.birthDate ?? null, reading.clock.now())
-  return execute(account, accountStream(actor.id), { type: 'ChangeProfile', changes }, actor, options)
+  return executeIfMatch(execute, account, accountStream(actor.id), { type: 'ChangeProfile', changes }, actor, ifRevision)
 }
 
 /**

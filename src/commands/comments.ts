@@ -1,5 +1,6 @@
 import { comment, commentStream } from '../domain/comments/comment.ts'
 import type { AccountId, CommentId, PostId } from '../kernel/ids.ts'
+import { executeIfMatch } from '../kernel/if-match.ts'
 import { invalid, Problem, refuse } from '../kernel/problem.ts'
 import { commentModels, mustSeeComment } from '../reading/comments.ts'
 import type { Reading } from '../reading/context.ts'
@@ -65,7 +66,7 @@ async function under(reading: Reading, actorId: AccountId, postId: PostId, repli
 
 /**
  * Changes the text; without one nothing.
- * @param ifRevision the revision that the client has seen
+ * @param ifRevision as `executeIfMatch` takes it
  * @returns the position of the edit
  * @throws Problem not_found where the actor may not see the comment, forbidden where it is not theirs, version_conflict
  */
@@ -80,7 +81,7 @@ export async function editComment(
   await mustSeeComment(reading, actor.id, id)
   const mentionIds = await mentionedIn(reading, actor.id, text ?? null)
   const command = { type: 'Edit', actorId: actor.id, text, mentionIds } as const
-  return (await execute(comment, commentStream(id), command, actor, { ifRevision })).position
+  return (await executeIfMatch(execute, comment, commentStream(id), command, actor, ifRevision)).position
 }
 
 /**

@@ -1,6 +1,7 @@
 import { type Audience, hashtagsOf, type Location, type WhoComments } from '../domain/posts/content.ts'
 import { type AltText, type PostContent, post, postStream } from '../domain/posts/post.ts'
 import type { AccountId, PostId } from '../kernel/ids.ts'
+import { executeIfMatch } from '../kernel/if-match.ts'
 import { about, invalid, Problem, refuse } from '../kernel/problem.ts'
 import { mentionedIn } from '../reading/mentions.ts'
 import { authorFacts, knowable, mustSeePost, ruleModels } from '../reading/rules.ts'
@@ -57,7 +58,7 @@ export async function createPost(
 
 /**
  * Changes one's own post.
- * @param ifRevision the revision that the client has seen
+ * @param ifRevision as `executeIfMatch` takes it
  * @returns the position of the edit, in effect for everybody where it changed the audience
  * @throws Problem not_found, forbidden for another's post that the actor may see, version_conflict, validation_failed
  */
@@ -80,7 +81,7 @@ export async function editPost(
       ...(audience === undefined ? {} : { audience: await knownAudience(commands, actor, audience) }),
     },
   } as const
-  const { position } = await commands.execute(post, postStream(postId), command, actor, { ifRevision })
+  const { position } = await executeIfMatch(commands.execute, post, postStream(postId), command, actor, ifRevision)
   if (audience !== undefined) await commands.settled(position, ruleModels)
   return position
 }

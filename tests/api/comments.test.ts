@@ -214,6 +214,8 @@ describe('editing', () => {
     expect(edited.status).toBe(200)
     expect(edited.body).toMatchObject({ text: 'Before, @eve', mentions: [{ username: 'eve' }], editedAt: expect.any(String) })
     expect((await edit('Again')).body).toMatchObject({ status: 412, code: 'version_conflict' })
+    // A repeat is answered as the first one was.
+    expect((await edit('Before, @eve')).body).toEqual(edited.body)
     expect((await ada.get(`/comments/${id}`, { after: ben.token })).body).toMatchObject({ text: 'Before, @eve' })
     expect((await ben.patch(`/comments/${id}`, {})).body).toEqual(edited.body)
     expect((await ben.patch(`/comments/${id}`, { text: null })).status).toBe(422)

@@ -51,6 +51,15 @@ describe('one’s profile', () => {
     expect((await person.patch('/me', {}, {})).body.bio).toBe('three')
   })
 
+  it('is changed for a repeat of what it did, and for nothing else', async () => {
+    const person = await app.signUp()
+    const headers = { 'If-Match': (await person.get('/me')).headers.get('etag')! }
+    const once = await person.patch('/me', { bio: 'one', city: 'Paris' }, { headers })
+    expect((await person.patch('/me', { bio: 'one', city: 'Paris' }, { headers })).body).toEqual(once.body)
+    expect((await person.patch('/me', { bio: 'one', city: 'Rome' }, { headers })).status).toBe(412)
+    expect((await person.get('/me')).body).toEqual(once.body)
+  })
+
   it.each([
     [{ website: 'javascript:alert(1)' }, '/website'],
     [{ website: 'ada.example' }, '/website'],

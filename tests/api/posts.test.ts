@@ -346,6 +346,19 @@ describe('editing', () => {
     expect((await ada.patch(`/posts/${post.id}`, { caption: 'two' }, { headers: { 'If-Match': '*' } })).status).toBe(200)
   })
 
+  it('with If-Match is done again for a repeat, until somebody else changed it', async () => {
+    const post = await ada.publish({ caption: 'first' })
+    const headers = { 'If-Match': (await ada.get(`/posts/${post.id}`)).headers.get('etag')! }
+    const change = { caption: 'one, @ben', audience: 'followers' }
+    const once = await ada.patch(`/posts/${post.id}`, change, { headers })
+    const again = await ada.patch(`/posts/${post.id}`, change, { headers })
+    expect([again.status, again.body]).toEqual([200, once.body])
+    expect(again.headers.get('etag')).toBe(once.headers.get('etag'))
+    // On the author's other device: the same words are another edit now, even where they come to the same.
+    await ada.patch(`/posts/${post.id}`, { comments: 'off' })
+    expect((await ada.patch(`/posts/${post.id}`, change, { headers })).status).toBe(412)
+  })
+
   it.each<[string, object, string]>([
     ['another picture', { media: [{ id: randomUUID(), altText: 'x' }] }, '/media/0/id'],
     ['an unknown field', { likes: 3 }, '/likes'],

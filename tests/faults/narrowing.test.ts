@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import type { ReadModel } from '../../src/kernel/projecting/model.ts'
 import { sql } from '../../src/kernel/sql.ts'
+import { postsModel } from '../../src/projections/posts/project.ts'
 import { relationshipsModel } from '../../src/projections/relationships/project.ts'
 import { type Person, type TestApp, testApp } from '../support/app.ts'
 
@@ -24,10 +26,10 @@ afterAll(async () => {
 const statusAt = async (node: TestApp, person: Person, path: string): Promise<number> =>
   (await node.send('GET', path, { headers: { Authorization: `Bearer ${person.session.accessToken}` } })).status
 
-/** Holds the projector of relationships back while `work` runs. */
-async function whileModelStands(work: () => Promise<void>): Promise<void> {
+/** Holds a model's projector back while `work` runs. */
+async function whileModelStands(work: () => Promise<void>, model: ReadModel = relationshipsModel): Promise<void> {
   await careful.app.db.transaction(async tx => {
-    await tx.run(sql`select key from kernel.consumers where key = ${relationshipsModel.key} for update`)
+    await tx.run(sql`select key from kernel.consumers where key = ${model.key} for update`)
     await work()
   })
 }
@@ -52,6 +54,18 @@ it('a block is acknowledged only when no node shows anything any more; while the
   })
   expect((await author.put(`/accounts/${reads.id}/block`)).status).toBe(200)
   expect(await statusAt(reader, reads, `/posts/${postId}`)).toBe(404)
+})
+
+it('an edit that narrows the audience at the revision that was seen is 503 while the model stands still, and its repeat finishes it', {
+  timeout: 60_000,
+}, async () => {
+  const { author, reads, postId } = await people('edits')
+  const headers = { 'If-Match': (await author.get(`/posts/${postId}`)).headers.get('etag')! }
+  const edit = (audience: string) => author.patch(`/posts/${postId}`, { audience }, { headers })
+  await whileModelStands(async () => expect((await edit('close_friends')).status).toBe(503), postsModel)
+  expect(await edit('close_friends')).toMatchObject({ status: 200, body: { audience: 'close_friends' } })
+  expect(await statusAt(reader, reads, `/posts/${postId}`)).toBe(404)
+  expect((await edit('followers')).status).toBe(412)
 })
 
 it('would see it: a node that does not wait acknowledges a block, and another still shows the post', {
