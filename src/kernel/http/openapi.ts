@@ -208,7 +208,11 @@ const parameters: Record<string, Parameter> = {
     '5f0c7a1e',
   ),
   'If-None-Match': header('If-None-Match', 'An ETag: 304 while the thing is unchanged.', '"3.Zk9q"'),
-  'If-Match': header('If-Match', 'An ETag: 412 where the thing has another revision by now. A repeat of what made that revision is answered as the first.', '"3.Zk9q"'),
+  'If-Match': header(
+    'If-Match',
+    'An ETag: 412 where the thing has another revision by now. A repeat of what made that revision is answered as the first.',
+    '"3.Zk9q"',
+  ),
 }
 
 const headers: OpenApiDocument['components']['headers'] = {
