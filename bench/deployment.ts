@@ -79,18 +79,24 @@ export type Deployment = {
   /** Of the server and of its Postgres, for what they take of the processor; null where the system does not tell. */
   readonly pids: { readonly server: number; readonly postgres: number | null }
   readonly readers: readonly Reader[]
+  /** May be called twice. */
   stop(): Promise<void>
 }
 
 /** The server as an operator starts it, on the loaded folder. */
-export async function startDeployment(folder: string, sizes: Sizes): Promise<Deployment> {
+export async function startDeployment(
+  folder: string,
+  sizes: Sizes,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Deployment> {
   const server = await startServer({
     DATA_DIR: folder,
+    ...environment,
     ...(process.env.BENCH_NODE_OPTIONS ? { NODE_OPTIONS: process.env.BENCH_NODE_OPTIONS } : {}),
   })
   const ending: (() => Promise<unknown>)[] = []
   const stop = async (): Promise<void> => {
-    for (const end of ending) await end()
+    for (const end of ending.splice(0)) await end()
     await server.end('SIGTERM')
   }
   try {

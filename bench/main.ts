@@ -5,7 +5,7 @@ import { loaded, makeFolder, removeFolder, type Sizes, startDeployment } from '.
 import { startBare, startGenerator } from './processes.ts'
 import type { Line, Row } from './row.ts'
 import { fanningOut } from './rows/fan-out.ts'
-import { latency } from './rows/latency.ts'
+import { latency, latencyOverNats } from './rows/latency.ts'
 import { imaging, signIn } from './rows/meanwhile.ts'
 import { pictures } from './rows/pictures.ts'
 import { feed, reads } from './rows/reads.ts'
@@ -79,6 +79,11 @@ try {
     .split('\n')
     .filter(line => line.startsWith('{'))
   if (logged.length > 0) say(`the server logged ${logged.length} warnings, the first: ${logged[0]}`)
+  await deployment.stop()
+  if (only('latency')) {
+    say('latency over NATS')
+    lines.push(...(await latencyOverNats(folder, { sizes, generator, bare })))
+  }
 } finally {
   for (const end of ending.reverse()) await end()
 }

@@ -4,11 +4,12 @@ import { sql } from '../../src/kernel/sql.ts'
 import { postsModel } from '../../src/projections/posts/project.ts'
 import { relationshipsModel } from '../../src/projections/relationships/project.ts'
 import type { Sent } from '../client.ts'
-import { call, type Reader, settled } from '../deployment.ts'
+import { call, type Reader, settled, startDeployment } from '../deployment.ts'
 import { quantile } from '../generator.ts'
+import { startNats } from '../nats.ts'
 import type { Line, Parts, Row } from '../row.ts'
 
-const samples = 100
+const samples = 200
 
 type Told = {
   readonly type: string
@@ -78,8 +79,8 @@ const lineOf = (work: string, times: readonly number[], check: string): Line => 
   ...{ aim: 'p50 5, p99 25', check },
 })
 
-/** How soon a command is seen, alone and beside 200 others a second. */
-export const latency: Row = {
+/** How soon a command is seen, alone and beside 200 others a second. @param bus what live messages take */
+const latencyOver = (bus: string): Row => ({
   name: 'latency',
   async run({ deployment, generator }: Parts) {
     const { url, db, readers } = deployment
@@ -111,10 +112,33 @@ export const latency: Row = {
     over = true
     await loading
     return [
-      lineOf('like → visible, idle', idle.visible, `each of ${samples} reads with a token saw its command`),
-      lineOf('comment → live, idle', idle.live, `each of ${samples} told once`),
-      lineOf('like → visible, beside 200 commands/s', busy.visible, `each of ${samples} reads with a token saw its command`),
-      lineOf('comment → live, beside 200 commands/s', busy.live, `each of ${samples} told once`),
+      lineOf(`like → visible, idle, ${bus}`, idle.visible, `each of ${samples} reads with a token saw its command`),
+      lineOf(`comment → live, idle, ${bus}`, idle.live, `each of ${samples} told once`),
+      lineOf(
+        `like → visible, beside 200 commands/s, ${bus}`,
+        busy.visible,
+        `each of ${samples} reads with a token saw its command`,
+      ),
+      lineOf(`comment → live, beside 200 commands/s, ${bus}`, busy.live, `each of ${samples} told once`),
     ]
   },
+})
+
+export const latency = latencyOver('in-process bus')
+
+/** The same with a NATS between: the folder's server is started anew. */
+export async function latencyOverNats(folder: string, { sizes, generator, bare }: Omit<Parts, 'deployment'>): Promise<Line[]> {
+  const nats = await startNats()
+  if (nats === null)
+    return [lineOf('like → visible, comment → live, NATS', [], 'not measured: there is no nats-server on the PATH')]
+  try {
+    const deployment = await startDeployment(folder, sizes, { NATS_URL: nats.url })
+    try {
+      return await latencyOver('NATS').run({ sizes, deployment, generator, bare })
+    } finally {
+      await deployment.stop()
+    }
+  } finally {
+    await nats.end()
+  }
 }
