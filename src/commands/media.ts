@@ -1,3 +1,4 @@
+import { account, accountStream } from '../domain/accounts/account.ts'
 import { type MediaState, type MediaUse, media, mediaStream } from '../domain/media/media.ts'
 import { type PostState, post, postStream } from '../domain/posts/post.ts'
 import type { Actor } from '../kernel/execute.ts'
@@ -80,13 +81,18 @@ export async function attachMedia({ execute }: Commands, actor: SignedInActor, m
   }
 }
 
-/** Discards a picture that stands nowhere a day after its upload: in no post, or in one that never came to be. */
+/** Discards a picture that stands nowhere a day after its upload: in no post, in one that never came to be, or an avatar that was never shown. */
 export async function expireMedia({ execute }: Commands, mediaId: MediaId, actor: Actor): Promise<void> {
   const stream = mediaStream(mediaId)
   const { state } = await execute(media, stream, { type: 'Recall' }, actor)
-  const holder = postOf(state)
-  if (holder !== null && !(await abandonedFor(execute, holder, mediaId, actor))) return
-  await execute(media, stream, { type: 'Discard', from: holder === null ? null : { kind: 'post', postId: holder } }, actor)
+  if (state.status !== 'unused' && state.status !== 'used') return
+  const { use, ownerId } = state
+  if (use?.kind === 'post' && !(await abandonedFor(execute, use.postId, mediaId, actor))) return
+  if (use?.kind === 'avatar') {
+    const { state: owner } = await execute(account, accountStream(ownerId), { type: 'AbandonAvatar', mediaId }, actor)
+    if (owner.avatar === mediaId) return
+  }
+  await execute(media, stream, { type: 'Discard', from: use }, actor)
 }
 
 /** Discards a picture if it still stands there: its post is deleted, or another avatar is shown. */

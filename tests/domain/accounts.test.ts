@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import {
   AccountErased,
   AccountTypeChanged,
+  AvatarAbandoned,
   AvatarChanged,
   account,
   ErasureCompleted,
@@ -96,6 +97,14 @@ describe('a profile', () => {
     const second = AvatarChanged({ accountId, mediaId: 'm2', previousMediaId: 'm1' })
     given(account, signedUp, first).when({ type: 'ChangeAvatar', mediaId: 'm2' }).then([second])
     given(account, signedUp, first, second).when({ type: 'ChangeAvatar', mediaId: 'm1' }).then('media_not_found')
+  })
+  it('abandons a picture that it never showed, for good', () => {
+    const shown = AvatarChanged({ accountId, mediaId: 'm1', previousMediaId: null })
+    const gone = AvatarAbandoned({ accountId, mediaId: 'm2' })
+    given(account, signedUp, shown).when({ type: 'AbandonAvatar', mediaId: 'm2' }).then([gone])
+    given(account, signedUp, shown).when({ type: 'AbandonAvatar', mediaId: 'm1' }).then([])
+    given(account, signedUp, erased).when({ type: 'AbandonAvatar', mediaId: 'm2' }).then([])
+    given(account, signedUp, shown, gone).when({ type: 'ChangeAvatar', mediaId: 'm2' }).then('media_not_found')
   })
   it('keeps a newer hash of the password', () =>
     given(account, signedUp)

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   AccountErased,
   AccountTypeChanged,
+  AvatarAbandoned,
   AvatarChanged,
   ErasureCompleted,
   PasswordRehashed,
@@ -45,6 +46,7 @@ describe('accounts', () => {
       ProfileChanged({ accountId: ada, changes: { bio: 'Light', displayName: null, birthDate: '1815-12-10' } }),
       AccountTypeChanged({ accountId: bob, type: 'private' }),
       AvatarChanged({ accountId: ada, mediaId: media, previousMediaId: null }),
+      AvatarAbandoned({ accountId: ada, mediaId: id(8) }),
       UsernameChanged({
         accountId: ada,
         username: 'lovelace',
@@ -67,9 +69,9 @@ describe('accounts', () => {
         type: 'personal',
         avatar_media_id: media,
         position: 1,
-        revision: 7,
+        revision: 8,
       },
-      { id: bob, username: 'bob', display_name: 'BOB', type: 'personal', avatar_media_id: null, position: 2, revision: 8 },
+      { id: bob, username: 'bob', display_name: 'BOB', type: 'personal', avatar_media_id: null, position: 2, revision: 9 },
     ])
     expect(credentials).toMatchObject([
       { account_id: ada, username: 'lovelace', email: 'ada@example.org', email_key: 'e ada', password_hash: 'newer' },

@@ -67,6 +67,9 @@ const AvatarChanged = eventType<
   { accountId: AccountId; mediaId: MediaId | null; previousMediaId: MediaId | null }
 >('AvatarChanged')
 
+/** A picture that was given to the account for its avatar was never shown, and can never be. */
+const AvatarAbandoned = eventType<'AvatarAbandoned', { accountId: AccountId; mediaId: MediaId }>('AvatarAbandoned')
+
 const AccountTypeChanged = eventType<'AccountTypeChanged', { accountId: AccountId; type: AccountType }>('AccountTypeChanged')
 
 /** The same password under a newer hash. */
@@ -95,6 +98,7 @@ export const accountEvents = [
   UsernameChanged,
   UsernameChangeAbandoned,
   AvatarChanged,
+  AvatarAbandoned,
   AccountTypeChanged,
   PasswordRehashed,
   AccountErased,
@@ -104,6 +108,7 @@ export const accountEvents = [
 export {
   AccountErased,
   AccountTypeChanged,
+  AvatarAbandoned,
   AvatarChanged,
   ErasureCompleted,
   PasswordRehashed,
@@ -181,6 +186,8 @@ function evolve(state: AccountState, event: AccountEvent): AccountState {
       const formerAvatars = previousMediaId === null ? state.formerAvatars : [...state.formerAvatars, previousMediaId]
       return { ...state, avatar: mediaId, formerAvatars }
     }
+    case 'AvatarAbandoned':
+      return { ...state, formerAvatars: [...state.formerAvatars, event.data.mediaId] }
     case 'AccountTypeChanged':
       return { ...state, type: event.data.type }
     case 'PasswordRehashed':
@@ -199,6 +206,8 @@ export type AccountCommand =
   | { type: 'ChangeProfile'; changes: Partial<Profile> }
   | { type: 'ChangeUsername'; username: string; handle: string; reservationId: ReservationId }
   | { type: 'ChangeAvatar'; mediaId: MediaId | null }
+  /** Makes sure that a picture is never shown, unless it is: then it is the state's `avatar`. */
+  | { type: 'AbandonAvatar'; mediaId: MediaId }
   | { type: 'ChangeType'; accountType: AccountType }
   | { type: 'RehashPassword'; passwordHash: string }
   | { type: 'Erase'; erasureId: string }
@@ -218,6 +227,11 @@ function decide(command: AccountCommand, state: AccountState): AccountEvent[] {
     return settled ? [] : [UsernameChangeAbandoned({ accountId, reservationId })]
   }
   const { accountId } = state
+  if (command.type === 'AbandonAvatar') {
+    const { mediaId } = command
+    const settled = state.status !== 'open' || mediaId === state.avatar || state.formerAvatars.includes(mediaId)
+    return settled ? [] : [AvatarAbandoned({ accountId, mediaId })]
+  }
   if (command.type === 'CompleteErasure') {
     if (state.status !== 'erased') return []
     return [ErasureCompleted({ accountId, erasureId: state.erasureId!, mediaRemoved: command.mediaRemoved })]
