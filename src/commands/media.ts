@@ -32,7 +32,14 @@ export async function uploadMedia(
       if (state.status !== 'none') return position
     }
     const { width, height, blurhash, renditions } = await imaging.process(bytes)
-    for (const { name, bytes, contentType } of renditions) await storage.put(renditionKey(actor.id, id, name), bytes, contentType)
+    try {
+      for (const { name, bytes, contentType } of renditions)
+        await storage.put(renditionKey(actor.id, id, name), bytes, contentType)
+    } catch (error) {
+      // A full disk gets its room back at once. What has a key waits for its repeat or the sweep: another node may be at it too.
+      if (request === undefined) await storage.remove(mediaFolder(actor.id, id))
+      throw error
+    }
     const sizes = renditions.map(({ name, width, height }) => ({ name, width, height }))
     const command = { type: 'Upload', mediaId: id, ownerId: actor.id, width, height, renditions: sizes, blurhash } as const
     try {

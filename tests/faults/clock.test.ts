@@ -3,12 +3,11 @@ import { once } from 'node:events'
 import { rm } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { openPool } from '../../src/adapters/postgres/database.ts'
 import { picture } from '../support/app.ts'
 import { Client } from '../support/client.ts'
 import { freshDatabase } from '../support/database.ts'
-import { environmentOf, openStore } from '../support/engines.ts'
-import { expectVerified, oneOf, points, published, randomOf, repeat, seed, underLoad } from '../support/load.ts'
+import { environmentOf } from '../support/engines.ts'
+import { expectVerified, logOf, oneOf, points, published, randomOf, repeat, seed, underLoad } from '../support/load.ts'
 import { hasNats, runNats } from '../support/nats.ts'
 import { freePort, type ServerProcess, startServer } from '../support/server.ts'
 import { temporaryFolder } from '../support/temporary.ts'
@@ -90,18 +89,7 @@ describe.skipIf(!hasNats)(`two nodes${without}`, () => {
 
   /** When the events of the log say that they happened, the first and the last time. */
   async function timesOfLog(): Promise<{ first: string; last: string }> {
-    const pool = openPool(fresh.url, 3, () => {})
-    const store = await openStore(environment, pool)
-    const reading = new AbortController()
-    const times: string[] = []
-    for await (const { events, caughtUp } of store.subscribe({ after: 0, signal: reading.signal })) {
-      times.push(...events.map(({ metadata }) => (metadata as { at: string }).at))
-      if (caughtUp) break
-    }
-    reading.abort()
-    await store.close()
-    await pool.end()
-    times.sort()
+    const times = (await logOf(environment)).map(({ metadata }) => (metadata as { at: string }).at).sort()
     return { first: times[0]!, last: times.at(-1)! }
   }
 
@@ -208,7 +196,7 @@ describe.skipIf(!hasNats)(`two nodes${without}`, () => {
         await Promise.all(nodes.map(node => node.jump(shift)))
         await at(oneOf(nodes, random)).signUp(`jump_${n}_${seed}`)
         await pause(random() * 400)
-        if (random() < 0.5) continue
+        if (random() < 0.75) continue
         const node = oneOf(nodes, random)
         await node.end('SIGKILL')
         await node.start(shift)

@@ -1,18 +1,88 @@
 import { randomBytes } from 'node:crypto'
-import { rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { startEmbeddedPostgres } from '../../src/adapters/postgres/embedded.ts'
 import { Client } from '../support/client.ts'
 import { freshDatabase } from '../support/database.ts'
 import { environmentOf } from '../support/engines.ts'
-import { expectVerified, points, randomOf, repeat, seed, underLoad } from '../support/load.ts'
-import { hasNats, runNats } from '../support/nats.ts'
+import { expectVerified, logOf, oneOf, points, published, randomOf, repeat, seed, underLoad } from '../support/load.ts'
+import { hasNats, natsServer, runNats, startNats } from '../support/nats.ts'
 import { freePort, type ServerProcess, startServer } from '../support/server.ts'
 import { temporaryFolder } from '../support/temporary.ts'
+import { WireServer } from '../support/wire-server.ts'
 
-const without = hasNats ? '' : ', for want of nats-server'
 const patience = { timeout: 30_000, interval: 100 }
+
+/** What the processes stand on. */
+type Engines = {
+  readonly environment: Readonly<Record<string, string>>
+  /** What may happen to them: each is over, and what went away is back, when it resolves. */
+  readonly faults: readonly ((random: () => number) => Promise<void>)[]
+  end(): Promise<void>
+}
+
+/** Those of this run; the faults are those of the processes alone. */
+async function givenEngines(): Promise<Engines> {
+  const fresh = await freshDatabase()
+  const nats = await runNats()
+  return {
+    environment: { NAMESPACE: 'fleet', NATS_URL: nats.url, ...environmentOf(fresh.url) },
+    faults: [],
+    async end() {
+      await nats.end()
+      await fresh.drop()
+    },
+  }
+}
+
+/** EventStoreDB, as far as the wire server stands for it, with a NATS and a Postgres, each of which may be killed too. */
+async function ownEngines(): Promise<Engines> {
+  const folder = await temporaryFolder()
+  const settings = { fsync: 'off', full_page_writes: 'off' }
+  const startPostgres = () => startEmbeddedPostgres({ dataDir: folder, log: () => {}, settings })
+  let postgres = await startPostgres()
+  let nats = await startNats()
+  const wire = await WireServer.start()
+  return {
+    environment: { NAMESPACE: 'fleet', NATS_URL: nats.url, DATABASE_URL: postgres.url, EVENTSTORE_URL: wire.url },
+    faults: [
+      async random => {
+        await nats.end('SIGKILL')
+        await pause(random() * 1_500)
+        nats = await startNats(Number(new URL(nats.url).port))
+      },
+      async random => {
+        const [pid] = (await readFile(join(folder, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')
+        process.kill(Number(pid), 'SIGKILL')
+        await pause(random() * 1_000)
+        postgres = await startPostgres()
+      },
+      async random => {
+        await wire.cable.refuse()
+        await pause(random() * 1_500)
+        await wire.cable.listen()
+      },
+      async random => {
+        wire.cable.freeze()
+        await pause(random() * 2_000)
+        wire.cable.thaw()
+      },
+      async () => {
+        wire.loseAnswers += 2
+      },
+      async () => wire.end('subscriptions'),
+    ],
+    async end() {
+      await wire.close()
+      await nats.end()
+      await postgres.stop()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
 
 /** A process of the deployment, at an address that stays. */
 class Member {
@@ -31,102 +101,221 @@ class Member {
     this.server = await startServer(this.environment)
   }
 
-  async kill(): Promise<void> {
+  async end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals | undefined> {
     const { server } = this
     this.server = null
-    await server?.end('SIGKILL')
+    return server?.end(signal)
   }
 }
 
-describe.skipIf(!hasNats)(`two of each role on Postgres and NATS${without}`, () => {
-  let fresh: Awaited<ReturnType<typeof freshDatabase>>
-  let nats: Awaited<ReturnType<typeof runNats>>
-  let dataDir: string
-  let environment: Record<string, string>
-  let database: pg.Client
-  const fleet: Member[] = []
+const sets = [
+  { on: 'Postgres and NATS', open: givenEngines, can: hasNats },
+  { on: 'EventStoreDB (over the wire server), Postgres and NATS', open: ownEngines, can: natsServer !== null },
+].map(set => ({ ...set, on: set.on + (set.can ? '' : ', for want of nats-server') }))
 
-  beforeAll(async () => {
-    fresh = await freshDatabase()
-    nats = await runNats()
-    dataDir = await temporaryFolder()
-    environment = {
-      NAMESPACE: 'fleet',
-      NATS_URL: nats.url,
-      ...environmentOf(fresh.url),
-      DATA_DIR: dataDir,
-      SECRET: randomBytes(32).toString('base64url'),
-    }
-    database = new pg.Client({ connectionString: fresh.url })
-    await database.connect()
-    for (const role of ['api', 'api', 'projector', 'projector', 'reactor', 'reactor']) {
-      const PORT = String(await freePort())
-      fleet.push(new Member(role, { ...environment, ROLE: role, PORT }))
-    }
-    await Promise.all(fleet.map(member => member.start()))
-  }, 90_000)
-  afterAll(async () => {
-    await Promise.all(fleet.map(member => member.kill()))
-    await database.end()
-    await nats.end()
-    await rm(dataDir, { recursive: true, force: true })
-    await fresh.drop()
-  })
-
-  /** How many processes hold the consumers of a role, and whether all are held. */
-  async function held(role: 'projector' | 'reactor'): Promise<{ all: boolean; by: number }> {
-    const { rows } = await database.query(
-      `select bool_and(lease_until > now()) as all, count(distinct holder)::int as by from kernel.consumers
-       where (key like 'reaction%') = $1`,
-      [role === 'reactor'],
-    )
-    return rows[0]
-  }
-
-  const heldBy = (role: 'projector' | 'reactor', by: number): Promise<void> =>
-    vi.waitFor(async () => expect(await held(role)).toEqual({ all: true, by }), patience)
-
-  it('share the work out, and each tells operators how it is', async () => {
-    await heldBy('projector', 2)
-    await heldBy('reactor', 2)
-    for (const { url, role } of fleet) {
-      for (const path of ['/healthz', '/readyz', '/metrics', '/ops']) expect((await fetch(url + path)).status).toBe(200)
-      expect((await fetch(`${url}/v1/me`)).status).toBe(role === 'api' ? 401 : 404)
-    }
-  })
-
-  it(`lose and double nothing that was acknowledged, through ${points} kills and a freeze ${repeat}`, {
-    timeout: 120_000 + points * 20_000,
-  }, async () => {
-    const random = randomOf(seed)
-    const [a, b] = fleet as [Member, Member]
+for (const { on, open, can } of sets) {
+  describe.skipIf(!can)(`two of each role on ${on}`, () => {
+    let engines: Engines
+    let dataDir: string
+    let environment: Record<string, string>
+    const fleet: Member[] = []
+    /** Two api, two projectors, two reactors. */
+    const member = (n: number): Member => fleet[n]!
     const at = ({ url }: Member): Client => new Client(() => url)
-    let restarting: Promise<unknown> = Promise.resolve()
-    const kill = async (): Promise<void> => {
-      const alive = fleet.filter(({ server }) => server !== null)
-      const member = alive[Math.floor(random() * alive.length)]
-      if (member === undefined) return
-      await member.kill()
-      restarting = Promise.all([restarting, member.start()])
-    }
-    // The author listens at one node; what they hear of is mostly written at the other.
-    await underLoad({ author: at(a), writers: [at(b), at(b), at(a)], pauseMs: 30 }, async () => {
-      for (let n = 0; n < points; n++) {
-        await pause(300 + random() * 900)
-        await kill()
-        if (n !== points >> 1) continue
-        await restarting
-        await heldBy('projector', 2)
-        const frozen = fleet.filter(({ role }) => role === 'projector')[random() < 0.5 ? 0 : 1]!
-        frozen.server!.child.kill('SIGSTOP')
-        await heldBy('projector', 1)
-        frozen.server!.child.kill('SIGCONT')
-        await heldBy('projector', 2)
+
+    beforeAll(async () => {
+      engines = await open()
+      dataDir = await temporaryFolder()
+      environment = { ...engines.environment, DATA_DIR: dataDir, SECRET: randomBytes(32).toString('base64url') }
+      for (const role of ['api', 'api', 'projector', 'projector', 'reactor', 'reactor']) {
+        const PORT = String(await freePort())
+        fleet.push(new Member(role, { ...environment, ROLE: role, PORT }))
       }
-      await restarting
-      await pause(300)
+      await Promise.all(fleet.map(member => member.start()))
+    }, 120_000)
+    afterAll(async () => {
+      await Promise.all(fleet.map(member => member.end('SIGKILL')))
+      await engines.end()
+      await rm(dataDir, { recursive: true, force: true })
     })
-    expect(await Promise.all(fleet.map(({ server }) => server!.end('SIGTERM')))).toEqual(fleet.map(() => 0))
-    await expectVerified(environment)
+
+    async function ask<Row extends pg.QueryResultRow>(statement: string, values: unknown[] = []): Promise<Row[]> {
+      const database = new pg.Client({ connectionString: environment.DATABASE_URL })
+      await database.connect()
+      try {
+        return (await database.query<Row>(statement, values)).rows
+      } finally {
+        await database.end()
+      }
+    }
+
+    /** Waits until so many processes hold the consumers of a role, and all are held. */
+    const heldBy = (role: 'projector' | 'reactor', by: number): Promise<void> =>
+      vi.waitFor(async () => {
+        const found = await ask(
+          `select bool_and(lease_until > now()) as all, count(distinct holder)::int as by from kernel.consumers
+           where (key like 'reaction%') = $1`,
+          [role === 'reactor'],
+        )
+        expect(found).toEqual([{ all: true, by }])
+      }, patience)
+
+    it('share the work out, and each tells operators how it is', async () => {
+      await heldBy('projector', 2)
+      await heldBy('reactor', 2)
+      for (const { url, role } of fleet) {
+        for (const path of ['/healthz', '/readyz', '/metrics', '/ops']) expect((await fetch(url + path)).status).toBe(200)
+        expect((await fetch(`${url}/v1/me`)).status).toBe(role === 'api' ? 401 : 404)
+      }
+    })
+
+    /** What reactions were to bring about, and how often they did, by what it was about. */
+    const wanted = { told: [] as string[], accepted: [] as string[], discarded: [] as string[] }
+    async function done(): Promise<typeof wanted> {
+      const log = (await logOf(environment)).map(({ type, data }) => ({ type, data: data as Record<string, string> }))
+      const mails = await ask<{ account_id: string }>('select account_id from kernel.outbox')
+      const of = (type: string, field: string): string[] =>
+        log.filter(event => event.type === type).map(({ data }) => data[field]!)
+      return {
+        told: mails.map(({ account_id }) => account_id).sort(),
+        accepted: of('Followed', 'followerId')
+          .filter(id => wanted.accepted.includes(id))
+          .sort(),
+        discarded: of('MediaDiscarded', 'mediaId').sort(),
+      }
+    }
+    const sorted = (): typeof wanted => ({
+      told: wanted.told.toSorted(),
+      accepted: wanted.accepted.toSorted(),
+      discarded: wanted.discarded.toSorted(),
+    })
+
+    /** A mail (somebody signs up with an address that is taken), the files of a deleted post, a request to be accepted later. */
+    async function provoke(n: number, host: Client): Promise<void> {
+      const [holder, other] = [at(member(n % 2)), at(member((n + 1) % 2))]
+      await holder.signUp(`holder_${n}_${seed}`)
+      await other.signUp(`other_${n}_${seed}`, `holder_${n}_${seed}@example.org`)
+      wanted.told.push(holder.id)
+      const postId = await published(holder)
+      const { media } = await holder.send('GET', `/posts/${postId}`)
+      await holder.send('DELETE', `/posts/${postId}`)
+      wanted.discarded.push(media[0].id)
+      expect((await other.send('PUT', `/accounts/${host.id}/follow`)).state).toBe('requested')
+      wanted.accepted.push(other.id)
+    }
+
+    it(`lose and double nothing through ${points} faults, the kill of any process among them, and a freeze; effects are there once each ${repeat}`, {
+      timeout: 180_000 + points * 20_000,
+    }, async () => {
+      const random = randomOf(seed)
+      let restarting: Promise<unknown> = Promise.resolve()
+      const kill = async (): Promise<void> => {
+        const alive = fleet.filter(({ server }) => server !== null)
+        if (alive.length === 0) return
+        const member = oneOf(alive, random)
+        await member.end('SIGKILL')
+        restarting = Promise.all([restarting, member.start()])
+      }
+      const fault = async (): Promise<void> => {
+        if (engines.faults.length === 0 || random() < 0.5) return kill()
+        // Whoever starts needs all parts.
+        await restarting
+        await oneOf(engines.faults, random)(random)
+      }
+      const host = at(member(0))
+      await host.signUp(`host_${seed}`)
+      await host.send('PUT', '/me/account-type', { type: 'private' })
+      // The author listens at one node; what they hear of is mostly written at the other.
+      const writers = [1, 1, 0].map(n => at(member(n)))
+      await underLoad({ author: at(member(0)), writers, pauseMs: 30 }, async () => {
+        for (let n = 0; n < points; n++) {
+          const provoked = provoke(n, host)
+          await pause(300 + random() * 900)
+          await fault()
+          await provoked
+          if (n !== points >> 1) continue
+          await restarting
+          await heldBy('projector', 2)
+          const frozen = oneOf(
+            fleet.filter(({ role }) => role === 'projector'),
+            random,
+          )
+          frozen.server!.child.kill('SIGSTOP')
+          await heldBy('projector', 1)
+          frozen.server!.child.kill('SIGCONT')
+          await heldBy('projector', 2)
+        }
+        await host.send('PUT', '/me/account-type', { type: 'personal' })
+        await kill()
+        await restarting
+        await pause(300)
+      })
+      await vi.waitFor(async () => expect(await done()).toEqual(sorted()), { timeout: 60_000, interval: 500 })
+      expect(await Promise.all(fleet.map(member => member.end('SIGTERM')))).toEqual(fleet.map(() => 0))
+      await expectVerified(environment)
+      expect(await done()).toEqual(sorted())
+    })
+
+    /** Does again all that reactions ever did, as a process does that died before it could note how far it was. */
+    async function reactAgain(): Promise<void> {
+      const before = await ask<{ key: string; checkpoint: string }>(
+        `select key, checkpoint from kernel.consumers where key like 'reaction%'`,
+      )
+      await ask(`update kernel.consumers set checkpoint = 0 where key like 'reaction%'`)
+      const reactor = fleet.find(({ role }) => role === 'reactor')!
+      const projector = fleet.find(({ role }) => role === 'projector')!
+      await Promise.all([reactor.start(), projector.start()])
+      for (const { key, checkpoint } of before) {
+        const passed = () => ask(`select key from kernel.consumers where key = $1 and checkpoint >= $2`, [key, checkpoint])
+        await vi.waitFor(async () => expect(await passed()).toHaveLength(1), { timeout: 60_000, interval: 100 })
+      }
+      await Promise.all([reactor.end('SIGTERM'), projector.end('SIGTERM')])
+    }
+
+    it('would see an effect twice: reactions that begin again add nothing, unless what a mail is known by is forgotten', {
+      timeout: 180_000,
+    }, async () => {
+      await reactAgain()
+      expect(await done()).toEqual(sorted())
+      await ask(`update kernel.outbox set key = key || ' forgotten'`)
+      await reactAgain()
+      expect(await done()).toEqual({ ...sorted(), told: [...wanted.told, ...wanted.told].sort() })
+    })
+
+    it('would see a gap: a client that comes back without its last id misses what was said meanwhile', {
+      timeout: 120_000,
+    }, async () => {
+      await Promise.all(fleet.map(member => member.start()))
+      const [a, b] = [member(0), member(1)]
+      const author = at(a)
+      await author.signUp(`listener_${seed}`)
+      const postId = await published(author)
+      const writer = at(b)
+      await writer.signUp(`speaker_${seed}`)
+      const say = (text: string): Promise<unknown> => writer.send('POST', `/posts/${postId}/comments`, { text })
+      const elsewhere = at(b)
+      elsewhere.accessToken = author.accessToken
+      const listening = [author.live(), author.live(false), elsewhere.live()]
+      const heard = (): string[][] =>
+        listening.map(({ messages }) =>
+          messages.flatMap(({ type, data }) => (type === 'notification.created' ? [data.notification.comment.text] : [])),
+        )
+      await say('before')
+      await vi.waitFor(() => expect(heard()).toEqual([['before'], ['before'], ['before']]), patience)
+      await a.end('SIGKILL')
+      await say('meanwhile')
+      await vi.waitFor(() => expect(heard()[2]).toEqual(['before', 'meanwhile']), patience)
+      await a.start()
+      // Both are back when they hear something again; what is said is heard by who has connected.
+      const spoken: string[] = []
+      await vi.waitFor(async () => {
+        spoken.push(`later ${spoken.length}`)
+        await say(spoken.at(-1)!)
+        await vi.waitFor(() => expect(heard()[1]!.length).toBeGreaterThan(1), { timeout: 1_000 })
+      }, patience)
+      await vi.waitFor(() => expect(heard()[0]).toEqual(['before', 'meanwhile', ...spoken]), patience)
+      expect(heard()[1]).not.toContain('meanwhile')
+      for (const each of listening) each.end()
+    })
   })
-})
+}

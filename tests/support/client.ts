@@ -25,10 +25,10 @@ export class Client {
     this.key = key
   }
 
-  async signUp(username: string): Promise<void> {
+  async signUp(username: string, email = `${username}@example.org`): Promise<void> {
     const { account, session } = await this.send('POST', '/accounts', {
       username,
-      email: `${username}@example.org`,
+      email,
       password: 'a long and winding password',
     })
     this.id = account.id
@@ -91,8 +91,8 @@ export class Client {
     }
   }
 
-  /** Listens, across restarts, until `end`: every message once if all is well. */
-  live(): { readonly messages: Live[]; end(): void } {
+  /** Listens, across restarts, until `end`: every message once if all is well. @param resumes from its last id; false forgets it */
+  live(resumes = true): { readonly messages: Live[]; end(): void } {
     const messages: Live[] = []
     let last: string | null = null
     let ended = false
@@ -106,7 +106,7 @@ export class Client {
       socket.on('message', bytes => {
         const message = JSON.parse(String(bytes)) as Live
         messages.push(message)
-        if (message.id !== undefined) last = message.id
+        if (resumes && message.id !== undefined) last = message.id
       })
       socket.on('error', () => {})
       socket.on('close', () => setTimeout(open, 50))

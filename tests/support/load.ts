@@ -4,12 +4,14 @@ import { database, openPool } from '../../src/adapters/postgres/database.ts'
 import { PostgresKeyStore } from '../../src/adapters/postgres/keys.ts'
 import { allEvents } from '../../src/domain/events.ts'
 import { Codec } from '../../src/kernel/codec.ts'
+import type { LoggedEvent } from '../../src/kernel/events.ts'
 import { verify } from '../../src/kernel/projecting/verify.ts'
 import { Secrets } from '../../src/kernel/secrets.ts'
 import { readModels } from '../../src/projections/models.ts'
 import { picture } from './app.ts'
 import type { Client } from './client.ts'
 import { openStore } from './engines.ts'
+import { eventsBehind } from './log.ts'
 
 /** How many faults each seeded test lets happen: `FAULT_POINTS`, see vitest.config.ts. */
 export const points = Number(process.env.FAULT_POINTS)
@@ -117,6 +119,18 @@ export async function underLoad(
   listening.end()
   expect(told().sort()).toEqual([...said].sort())
   expect(listening.messages.filter(({ type }) => type === 'resync')).toEqual([])
+}
+
+/** All that a deployment has written, by the environment that it runs in. */
+export async function logOf(environment: Readonly<Record<string, string>>): Promise<LoggedEvent[]> {
+  const pool = openPool(environment.DATABASE_URL!, 3, () => {})
+  const store = await openStore(environment, pool)
+  try {
+    return await eventsBehind(store, 0)
+  } finally {
+    await store.close()
+    await pool.end()
+  }
 }
 
 /** Read models equal a rebuild, row for row. @param environment that the server ran in, with DATABASE_URL and SECRET */
