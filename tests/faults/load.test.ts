@@ -1,13 +1,12 @@
-import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { demoPassword } from '../../src/cli/invention.ts'
 import { testApp } from '../support/app.ts'
 import { freshDatabase } from '../support/database.ts'
 import { standsApart } from '../support/engines.ts'
 import { temporaryFolder } from '../support/temporary.ts'
+import { startTool, type Told } from '../support/tool.ts'
 
 standsApart('only the log in Postgres can be loaded in bulk')
 
@@ -24,15 +23,8 @@ afterAll(async () => {
   await rm(dataDir, { recursive: true, force: true })
 })
 
-const darkroom = (...args: string[]): Promise<{ code: number; output: string }> =>
-  new Promise(resolve => {
-    const { PATH, HOME } = process.env
-    const env = { PATH, HOME, DATABASE_URL: database.url, SECRET: secret, DATA_DIR: dataDir }
-    const cwd = fileURLToPath(new URL('../../', import.meta.url))
-    execFile(process.execPath, ['start.mjs', 'src/cli.ts', ...args], { cwd, env }, (error, stdout, stderr) =>
-      resolve({ code: error === null ? 0 : Number(error.code), output: stdout + stderr }),
-    )
-  })
+const darkroom = (...args: string[]): Promise<Told> =>
+  startTool({ DATABASE_URL: database.url, SECRET: secret, DATA_DIR: dataDir }, ...args).done
 
 it('a network is loaded in bulk: read models equal the log, and the server goes on from it', { timeout: 120_000 }, async () => {
   const loaded = await darkroom('demo', '--size', '40x150')

@@ -1,7 +1,5 @@
-import { execFile } from 'node:child_process'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { verify } from '../../src/kernel/projecting/verify.ts'
 import { readModels } from '../../src/projections/models.ts'
@@ -11,6 +9,7 @@ import { environmentOf } from '../support/engines.ts'
 import { listenLive } from '../support/live.ts'
 import { eventsBehind } from '../support/log.ts'
 import { temporaryFolder } from '../support/temporary.ts'
+import { startTool, type Told } from '../support/tool.ts'
 
 let from: TestApp
 let folder: string
@@ -27,17 +26,8 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-const darkroom = (databaseUrl: string, ...args: string[]): Promise<{ code: number; output: string }> =>
-  new Promise(resolve => {
-    const { PATH, HOME } = process.env
-    const env = { PATH, HOME, ...environmentOf(databaseUrl), SECRET: from.secret, DATA_DIR: folder }
-    execFile(
-      process.execPath,
-      ['start.mjs', 'src/cli.ts', ...args],
-      { cwd: fileURLToPath(new URL('../../', import.meta.url)), env },
-      (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code), output: stdout + stderr }),
-    )
-  })
+const darkroom = (databaseUrl: string, ...args: string[]): Promise<Told> =>
+  startTool({ ...environmentOf(databaseUrl), SECRET: from.secret, DATA_DIR: folder }, ...args).done
 
 /** All of its log, without the positions. */
 const eventsOf = async ({ app: { store } }: TestApp): Promise<object[]> =>
