@@ -65,13 +65,12 @@ export function environmentOf(databaseUrl: string): Record<string, string> {
  * What stands between a test and the data of others on the servers given.
  * @throws where a server would write there outside the names of this run
  */
-export function mustKeepApart({
-  eventStoreUrl,
-  natsUrl,
-  namespace,
-}: Pick<Config, 'eventStoreUrl' | 'natsUrl' | 'namespace'>): void {
-  if ((eventStoreUrl === given.EVENTSTORE_URL || natsUrl === given.NATS_URL) && !namespace.startsWith(run))
-    throw new Error(`on a server that was given, a deployment is named by environmentOf or ownName, not “${namespace}”`)
+export function mustKeepApart(config: Pick<Config, 'eventStoreUrl' | 'natsUrl' | 'namespace' | 'subjectPrefix'>): void {
+  const named = [
+    config.eventStoreUrl !== given.EVENTSTORE_URL || config.namespace.startsWith(run),
+    config.natsUrl !== given.NATS_URL || config.subjectPrefix.startsWith(run),
+  ]
+  if (named.includes(false)) throw new Error('on a server that was given, a deployment is named by environmentOf or ownName')
 }
 
 type Environment = Readonly<Record<string, string>>
