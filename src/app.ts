@@ -68,6 +68,7 @@ import { readModels } from './projections/models.ts'
 import { destroyErasedKeys } from './reactions/accounts.ts'
 import { reactionsOf, sweepsOf, timersOf } from './reactions/all.ts'
 import type { Reading } from './reading/context.ts'
+import { keptRows } from './reading/kept.ts'
 
 /** State that is migrated, in order; a step once released never changes. */
 export const migrations = [
@@ -237,7 +238,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     const written = options.around?.store?.(store) ?? store
     const plain = createExecute(tracing === null ? written : tracing.store(written), codec, clock)
     const execute = tracing === null ? plain : tracing.execute(plain)
-    const reading: Reading = { db: reads, clock, secrets, publicUrl }
+    const reading: Reading = { db: reads, clock, secrets, publicUrl, kept: keptRows() }
     const pictures = imaging()
     ending.push(() => pictures.close())
     const parts: Commands = {

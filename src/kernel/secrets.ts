@@ -1,4 +1,4 @@
-import { createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto'
+import { createCipheriv, createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto'
 
 /** What the one SECRET is used for; each use has a key of its own. */
 export type SecretUse =
@@ -61,6 +61,19 @@ export function keyObject(key: Buffer): KeyObject {
 /** HMAC-SHA-256 of a text, cut to `bytes`. */
 export const mac = (key: Buffer, text: string, bytes = 32): Buffer =>
   createHmac('sha256', keyObject(key)).update(text).digest().subarray(0, bytes)
+
+/**
+ * MACs of messages of one block, many under one key: AES-128 of the block, which is CBC-MAC where all messages have that length (NIST SP 800-38B is its general form).
+ * @param key 16 bytes
+ * @returns 16 bytes for each 16
+ */
+export function blockMac(key: Buffer): (block: Buffer) => Buffer {
+  const cipher = createCipheriv('aes-128-ecb', key, null).setAutoPadding(false)
+  return block => {
+    if (block.length !== 16) throw new RangeError('A block has 16 bytes.')
+    return cipher.update(block)
+  }
+}
 
 /** Compares in constant time; false where the lengths differ. */
 export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && timingSafeEqual(a, b)

@@ -9,6 +9,7 @@ import {
   type RawBuilder,
   sql,
 } from 'kysely'
+import { unavailable } from './problem.ts'
 
 export { type RawBuilder, sql }
 
@@ -17,6 +18,8 @@ export interface Db {
   /** Runs a statement by a name made from its text, so that Postgres parses and plans it once a connection. */
   run<Row>(statement: RawBuilder<Row>): Promise<Row[]>
   runCompiled<Row>(name: string, text: string, values: readonly unknown[]): Promise<Row[]>
+  /** The same with each row as its values, in the order of `columns`. */
+  runArrays(name: string, text: string, values: readonly unknown[]): Promise<{ columns: string[]; rows: unknown[][] }>
 }
 
 /** The pool: statements of their own, and transactions. */
@@ -81,6 +84,142 @@ export function query<Parameters extends object, Row>(
     const { name, text, order, fixed } = compiled
     const values = order.map((parameter, index) => (parameter === '' ? fixed[index] : parameters[parameter]))
     return db.runCompiled<Row>(name, text, values)
+  }
+}
+
+/**
+ * How a parameter of a grouped query is sent. Arrays go as text, for Postgres knows no arrays of arrays of unlike lengths; a `limit`, which must not differ
+ * within a statement, stands once: only those with the same one go together.
+ */
+type ParameterType = Column | 'uuid[]' | 'limit'
+
+type Asked = {
+  readonly values: readonly unknown[]
+  readonly limit: unknown
+  readonly resolve: (rows: never[]) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** Statements of one query that may be under way at once: what is asked meanwhile waits for the next. */
+const groupsAtOnce = 2
+const groupSize = 200
+const mostWaiting = 20_000
+
+/**
+ * A query that many ask at the same time, as `query` in all else: what is asked in one turn of the event loop, or while others wait for their answers, goes out
+ * as one statement, in which each asks for itself (`lateral`), after it was asked. A statement costs both ends more than what most of these look up.
+ * ```ts
+ * const postsOf = grouped<{ authorId: string; limit: number }, PostRow>({ authorId: 'uuid', limit: 'limit' }, p => sql`select … limit ${p.limit}`)
+ * ```
+ * Where the statement fails, it fails for all that were in it: only for what reads, with parameters that were parsed.
+ * @throws Problem unavailable where too many wait
+ */
+export function grouped<Parameters extends object, Row>(
+  types: { readonly [Name in keyof Parameters]: ParameterType },
+  build: (p: { readonly [Name in keyof Parameters]: RawBuilder<Parameters[Name]> }) => RawBuilder<unknown>,
+): (db: Db, parameters: Parameters) => Promise<Row[]> {
+  const all = Object.keys(types) as (keyof Parameters & string)[]
+  const names = all.filter(name => types[name] !== 'limit')
+  const limiting = all.find(name => types[name] === 'limit')
+  let compiled: { name: string; text: string } | undefined
+  const statement = (): { name: string; text: string } => {
+    const limit = new Parameter('limit')
+    const parameters = all.map(name => {
+      const column = sql`asked.${sql.id(name)}`
+      return [name, types[name] === 'limit' ? sql`${limit}::int` : types[name] === 'uuid[]' ? sql`${column}::uuid[]` : column]
+    })
+    const arrays = names.map(name => sql`${new Parameter(name)}::${sql.raw(types[name] === 'uuid[]' ? 'text' : types[name])}[]`)
+    // `offset 0` keeps the planner from making one join of it all: the plan is that of one who asks, for each.
+    const { name, text, values } = compile(sql`
+      select asked.n::int, one.* from unnest(${sql.join(arrays)}) with ordinality as asked(${sql.join(names.map(each => sql.id(each)))}, n)
+      cross join lateral (select * from (${build(Object.fromEntries(parameters))}) every offset 0) one`)
+    order = values.map(value => {
+      if (value instanceof Parameter) return value.name
+      throw new Error('A grouped query takes its values from its parameters.')
+    })
+    return { name, text }
+  }
+  let order: string[] = []
+  const groups = new WeakMap<Db, Group>()
+  return (db, parameters) => {
+    let group = groups.get(db)
+    if (group === undefined) {
+      compiled ??= statement()
+      const { name, text } = compiled
+      group = new Group(asked => {
+        const column = (of: string): unknown => {
+          if (of === 'limit') return asked[0]!.limit
+          const index = names.indexOf(of as (typeof names)[number])
+          return asked.map(({ values }) => values[index])
+        }
+        return db.runArrays(name, text, order.map(column))
+      })
+      groups.set(db, group)
+    }
+    return group.ask(
+      names.map(name => {
+        const value = parameters[name]
+        return types[name] === 'uuid[]' ? `{${(value as readonly string[]).join(',')}}` : value
+      }),
+      limiting === undefined ? null : parameters[limiting],
+    )
+  }
+}
+
+/** Who waits for one query on one database. */
+class Group {
+  readonly #run: (asked: readonly Asked[]) => Promise<{ columns: string[]; rows: unknown[][] }>
+  #waiting: Asked[] = []
+  #underWay = 0
+  #scheduled = false
+
+  constructor(run: (asked: readonly Asked[]) => Promise<{ columns: string[]; rows: unknown[][] }>) {
+    this.#run = run
+  }
+
+  ask<Row>(values: readonly unknown[], limit: unknown): Promise<Row[]> {
+    if (this.#waiting.length >= mostWaiting) return Promise.reject(unavailable('Too much is asked at this moment; try again.'))
+    return new Promise<Row[]>((resolve, reject) => {
+      this.#waiting.push({ values, limit, resolve, reject })
+      this.#schedule()
+    })
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#underWay >= groupsAtOnce || this.#waiting.length === 0) return
+    this.#scheduled = true
+    // After what this turn of the event loop has read from all sockets.
+    setImmediate(() => {
+      this.#scheduled = false
+      this.#underWay++
+      this.#answer(this.#next()).finally(() => {
+        this.#underWay--
+        this.#schedule()
+      })
+      this.#schedule()
+    })
+  }
+
+  #next(): Asked[] {
+    const { limit } = this.#waiting[0]!
+    const next: Asked[] = []
+    this.#waiting = this.#waiting.filter(asked => next.length >= groupSize || asked.limit !== limit || next.push(asked) === 0)
+    return next
+  }
+
+  async #answer(group: readonly Asked[]): Promise<void> {
+    try {
+      const { columns, rows } = await this.#run(group)
+      const answers: object[][] = group.map(() => [])
+      for (const values of rows) {
+        const row: Record<string, unknown> = {}
+        for (let column = 1; column < columns.length; column++) row[columns[column]!] = values[column]
+        answers[(values[0] as number) - 1]!.push(row)
+      }
+      for (const [index, { resolve }] of group.entries()) resolve(answers[index] as never[])
+    } catch (error) {
+      for (const { reject } of group) reject(error)
+    }
   }
 }
 

@@ -1,7 +1,10 @@
 import type { AccountId } from '../kernel/ids.ts'
 import type { Clock } from '../kernel/ports/clock.ts'
+import type { Kept } from '../kernel/projecting/kept.ts'
 import type { Secrets } from '../kernel/secrets.ts'
 import type { Database } from '../kernel/sql.ts'
+import type { PostContent } from '../projections/posts/queries.ts'
+import type { AccountFacts } from '../projections/relationships/queries.ts'
 
 /** What every reader needs. */
 export type Reading = {
@@ -10,6 +13,8 @@ export type Reading = {
   readonly secrets: Secrets
   /** Where clients reach this deployment, without a slash at the end: pictures' URLs begin with it. */
   readonly publicUrl: string
+  /** What this process keeps of read models, as new as the question each time. */
+  readonly kept: { readonly posts: Kept<PostContent>; readonly accounts: Kept<AccountFacts> }
 }
 
 /** Who looks: an account, or nobody signed in. */

@@ -3,9 +3,10 @@ import type { AccountId, PostId } from '../kernel/ids.ts'
 import { notFound } from '../kernel/problem.ts'
 import { commentsModel } from '../projections/comments/project.ts'
 import { likesModel } from '../projections/likes/project.ts'
+import { standingRows } from '../projections/likes/queries.ts'
 import { mediaModel } from '../projections/media/project.ts'
 import { postsModel } from '../projections/posts/project.ts'
-import { type PostFacts, type PostPicture, postFacts, postKeysOf } from '../projections/posts/queries.ts'
+import { type PostContent, type PostPicture, postKeysOf } from '../projections/posts/queries.ts'
 import { type AccountItem, accountItem, accountModels } from './accounts.ts'
 import type { Reading, ViewerId } from './context.ts'
 import { type MediaView, mediaViewOf } from './media.ts'
@@ -43,7 +44,7 @@ export type PostView = {
 
 type Found = { readonly view: PostView; readonly revision: number }
 
-/** Posts by id under the rules of now, in two statements; absent where the viewer may not see them. */
+/** Posts by id under the rules of now; absent where the viewer may not see them. */
 export async function postViews(reading: Reading, viewerId: ViewerId, ids: readonly PostId[]): Promise<Map<PostId, PostView>> {
   return new Map([...(await found(reading, viewerId, ids))].map(([id, { view }]) => [id, view]))
 }
@@ -77,34 +78,66 @@ export async function postsOf(
 
 async function found(reading: Reading, viewerId: ViewerId, ids: readonly PostId[]): Promise<Map<PostId, Found>> {
   if (ids.length === 0) return new Map()
-  const posts = await postFacts(reading.db, { ids, viewerId })
-  const named = posts.flatMap(post => [
-    post.author,
-    ...post.mention_ids,
-    ...(post.author === viewerId ? post.audience_accounts : []),
+  const { db, kept } = reading
+  const named = (posts: Iterable<PostContent>): AccountId[] => [
+    ...new Set([...posts].flatMap(post => accountsIn(post, viewerId))),
+  ]
+  // Whom to ask about is known beforehand of posts that are kept: the rest is asked afterwards.
+  const expected = named(kept.posts.peek(ids))
+  const [posts, standings, known] = await Promise.all([
+    kept.posts.rows(db, ids),
+    standingsOf(reading, viewerId, ids),
+    authorFacts(reading, viewerId, expected),
   ])
-  const accounts = await authorFacts(reading, viewerId, named)
+  const asked = new Set(expected)
+  const unasked = named(posts.values()).filter(id => !asked.has(id))
+  const accounts = unasked.length === 0 ? known : new Map([...known, ...(await authorFacts(reading, viewerId, unasked))])
   const pictures = picturesFor(reading, viewerId)
   const views = new Map<PostId, Found>()
-  for (const post of posts) {
+  for (const post of posts.values()) {
     const author = accounts.get(post.author)
     if (author === undefined || !isWhole(post)) continue
     const audience = { audience: post.audience, audienceAccountIds: post.audience_accounts }
     if (!maySeePost(viewerId, audience, author, author.relation)) continue
-    views.set(post.id, { view: present(reading, viewerId, post, author, accounts, pictures), revision: post.revision })
+    const standing = standings.get(post.id) ?? untouched
+    views.set(post.id, { view: present(reading, viewerId, post, standing, author, accounts, pictures), revision: post.revision })
   }
   return views
 }
 
-/** A post is shown with all of its pictures or not yet: the media model may be behind the posts'. */
-const isWhole = (post: PostFacts): post is WholePost => post.media.every(({ width }) => width !== null)
+/** Whom a post names to the viewer. */
+const accountsIn = ({ author, mention_ids, audience_accounts }: PostContent, viewerId: ViewerId): readonly AccountId[] =>
+  author === viewerId
+    ? [author, ...mention_ids, ...audience_accounts]
+    : mention_ids.length === 0
+      ? [author]
+      : [author, ...mention_ids]
 
-type WholePost = Omit<PostFacts, 'media'> & { media: (PostPicture & { width: number })[] }
+type Standing = { likes: number; comments: number; liked: boolean }
+const untouched: Standing = { likes: 0, comments: 0, liked: false }
+
+/** Counters, and whether the viewer likes it; nobody has touched a post that is absent. */
+async function standingsOf({ db }: Reading, viewerId: ViewerId, ids: readonly PostId[]): Promise<ReadonlyMap<PostId, Standing>> {
+  const standings = new Map<PostId, Standing>()
+  for (const { id, kind, count } of await standingRows(db, { ids, viewerId })) {
+    const standing = standings.get(id) ?? { ...untouched }
+    if (kind === 'liked') standing.liked = true
+    else standing[kind] = count
+    standings.set(id, standing)
+  }
+  return standings
+}
+
+/** A post is shown with all of its pictures or not yet: the media model may be behind the posts'. */
+const isWhole = (post: PostContent): post is WholePost => post.media.every(({ width }) => width !== null)
+
+type WholePost = Omit<PostContent, 'media'> & { media: (PostPicture & { width: number })[] }
 
 function present(
   reading: Reading,
   viewerId: ViewerId,
   post: WholePost,
+  { likes, comments, liked }: Standing,
   author: Author,
   accounts: ReadonlyMap<AccountId, Author>,
   pictures: Pictures,
@@ -126,9 +159,9 @@ function present(
       mine && post.audience === 'accounts' ? { accountIds: known(post.audience_accounts).map(({ id }) => id) } : post.audience,
     createdAt: post.created_at,
     editedAt: post.edited_at,
-    counts: { likes: post.likes, comments: post.comment_count },
+    counts: { likes, comments },
     viewer: {
-      liked: post.liked,
+      liked,
       canComment: mayComment(viewerId, { authorId: author.id, comments: post.comments, relation: author.relation }),
       canEdit: mine,
       canDelete: mine,

@@ -4,7 +4,14 @@ import { notFound } from '../kernel/problem.ts'
 import { accountsModel } from '../projections/accounts/project.ts'
 import { postsModel } from '../projections/posts/project.ts'
 import { relationshipsModel } from '../projections/relationships/project.ts'
-import { type AuthorRow, authorRow, authorRows, postAuthorRow, type RelationRow } from '../projections/relationships/queries.ts'
+import {
+  type AccountFacts,
+  type AuthorRow,
+  authorRow,
+  postAuthorRow,
+  type RelationRow,
+  relationRows,
+} from '../projections/relationships/queries.ts'
 import { sessionsModel } from '../projections/sessions/project.ts'
 import type { Reading, ViewerId } from './context.ts'
 
@@ -74,14 +81,27 @@ export const mayComment = (viewerId: ViewerId, post: Pick<SeenPost, 'authorId' |
   viewerId !== null &&
   (viewerId === post.authorId || post.comments === 'everyone' || (post.comments === 'followers' && post.relation.follows))
 
-const authorOf = (row: AuthorRow): Author => ({
-  id: row.id,
-  username: row.username,
-  displayName: row.displayName,
-  avatarMediaId: row.avatarMediaId,
-  isPrivate: row.type === 'private',
-  relation: relationOf(row),
+const authorWith = ({ id, username, displayName, avatarMediaId, type }: AccountFacts, relation: Relation): Author => ({
+  id,
+  username,
+  displayName,
+  avatarMediaId,
+  isPrivate: type === 'private',
+  relation,
 })
+
+const authorOf = (row: AuthorRow): Author => authorWith(row, relationOf(row))
+
+/** How strangers stand to each other. */
+const nothing: Relation = {
+  follows: false,
+  followsYou: false,
+  requested: false,
+  blocks: false,
+  blockedBy: false,
+  closeFriend: false,
+  closeFriendOf: false,
+}
 
 /** The relation alone, of a row that holds more. */
 export const relationOf = ({
@@ -102,15 +122,25 @@ export const relationOf = ({
   closeFriendOf,
 })
 
-/** Accounts with the viewer's relation to each, in one statement; those that do not exist are absent, those that block the viewer are not. */
+/** Accounts with the viewer's relation to each; those that do not exist are absent, those that block the viewer are not. */
 export async function authorFacts(
-  { db }: Reading,
+  { db, kept }: Reading,
   viewerId: ViewerId,
   ids: Iterable<AccountId>,
 ): Promise<ReadonlyMap<AccountId, Author>> {
   const wanted = [...new Set(ids)]
   if (wanted.length === 0) return new Map()
-  return new Map((await authorRows(db, { viewerId, ids: wanted })).map(row => [row.id, authorOf(row)]))
+  const [accounts, related] = await Promise.all([
+    kept.accounts.rows(db, wanted),
+    viewerId === null ? [] : relationRows(db, { viewerId, ids: wanted }),
+  ])
+  const relations = new Map<AccountId, { -readonly [Name in keyof Relation]: boolean }>()
+  for (const { id, relation } of related) {
+    const between = relations.get(id) ?? { ...nothing }
+    between[relation] = true
+    relations.set(id, between)
+  }
+  return new Map([...accounts.values()].map(row => [row.id, authorWith(row, relations.get(row.id) ?? nothing)]))
 }
 
 /** How the viewer stands to each of the accounts that exist. */

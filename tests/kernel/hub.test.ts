@@ -27,6 +27,7 @@ async function node(rows: number, open: (position: number) => boolean = () => tr
   const db: Database = {
     run: () => Promise.reject(new Error('not asked here')),
     runCompiled: async <Row>(_: string, text: string, values: readonly unknown[]) => answer(text, values) as Row[],
+    runArrays: () => Promise.reject(new Error('not asked here')),
     transaction: () => Promise.reject(new Error('not asked here')),
   }
   const bus = new InProcessBus(error => {

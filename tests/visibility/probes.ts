@@ -1,16 +1,16 @@
 import { expect } from 'vitest'
-import type { Answer } from '../support/app.ts'
+import type { Answer, TestApp } from '../support/app.ts'
 import type { Thing } from './world.ts'
 
 /** Somebody who looks: a person, or nobody signed in. Keeps all that they were answered, to be searched for what they should not know. */
 export class Eye {
   readonly name: string
-  readonly #get: (path: string) => Promise<Answer<unknown>>
+  readonly #get: (path: string, node?: TestApp) => Promise<Answer<unknown>>
   /** Picture URLs that they were given while they could see them, by post. */
   readonly pictures = new Map<string, string>()
   #told = ''
 
-  constructor(name: string, get: (path: string) => Promise<Answer<unknown>>) {
+  constructor(name: string, get: (path: string, node?: TestApp) => Promise<Answer<unknown>>) {
     this.name = name
     this.#get = get
   }
@@ -20,6 +20,13 @@ export class Eye {
     if (answer.status >= 500) throw new Error(`${path} answers ${this.name} ${answer.status}`)
     this.#told += JSON.stringify(answer.body)
     return answer
+  }
+
+  /** The same one on another node. */
+  at(node: TestApp): Eye {
+    const eye = new Eye(this.name, path => this.#get(path, node))
+    for (const [post, url] of this.pictures) eye.pictures.set(post, url)
+    return eye
   }
 
   /** All answers since the last call, as text. */

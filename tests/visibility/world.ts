@@ -125,7 +125,8 @@ export async function buildWorld(app: TestApp, type: AccountType, names: readonl
   const eyes = new Map<string, Eye>()
   for (const name of names) {
     const viewer = viewers.get(name) ?? null
-    const eye = new Eye(name, path => (viewer ?? app).get(path, { after: token }))
+    const headers: Record<string, string> = viewer === null ? {} : { Authorization: `Bearer ${viewer.session.accessToken}` }
+    const eye = new Eye(name, (path, node = app) => node.get(path, { after: token, headers }))
     eyes.set(name, eye)
     await look(eye, viewer, things, token)
   }

@@ -62,19 +62,29 @@ export async function closePool(pool: pg.Pool): Promise<void> {
 }
 
 /** What statements run on: the pool, one connection of it, or the pipeline. */
-type Running = { query<Row extends pg.QueryResultRow>(config: pg.QueryConfig): Promise<pg.QueryResult<Row>> }
+type Running = {
+  query<Row extends pg.QueryResultRow>(config: pg.QueryConfig): Promise<pg.QueryResult<Row>>
+  query<Row extends unknown[]>(config: pg.QueryArrayConfig): Promise<pg.QueryArrayResult<Row>>
+}
 
 const runner = (client: Running, limit: Limit): Db => {
   const runCompiled = async <Row>(name: string, text: string, values: readonly unknown[]): Promise<Row[]> =>
     (await client.query({ ...limit, name, text, values: [...values] })).rows as Row[]
   return {
     runCompiled,
+    async runArrays(name, text, values) {
+      const { fields, rows } = await client.query<unknown[]>({ ...limit, name, text, values: [...values], rowMode: 'array' })
+      return { columns: fields.map(field => field.name), rows }
+    },
     run(statement) {
       const { name, text, values } = compile(statement)
       return runCompiled(name, text, values)
     },
   }
 }
+
+/** What queries that are built once run by. */
+const builtOnce = ({ runCompiled, runArrays }: Db): Pick<Db, 'runCompiled' | 'runArrays'> => ({ runCompiled, runArrays })
 
 type Limit = { readonly query_timeout?: number }
 
@@ -89,7 +99,7 @@ export const answerWithin: Limit = { query_timeout: 10_000 }
 export function database(pool: pg.Pool, limit: Limit = {}, pipeline?: Pipeline): Database {
   return {
     ...runner(pool, limit),
-    ...(pipeline === undefined ? {} : { runCompiled: runner(pipeline, limit).runCompiled }),
+    ...(pipeline === undefined ? {} : builtOnce(runner(pipeline, limit))),
     async transaction(work, isolation = 'read committed') {
       const client = await pool.connect()
       let broken: Error | undefined

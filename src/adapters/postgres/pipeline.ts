@@ -22,13 +22,15 @@ export class Pipeline {
     this.#lines = Array.from({ length: most }, () => null)
   }
 
-  async query<Row extends pg.QueryResultRow>(config: pg.QueryConfig): Promise<pg.QueryResult<Row>> {
+  query<Row extends pg.QueryResultRow>(config: pg.QueryConfig): Promise<pg.QueryResult<Row>>
+  query<Row extends unknown[]>(config: pg.QueryArrayConfig): Promise<pg.QueryArrayResult<Row>>
+  async query(config: pg.QueryConfig): Promise<pg.QueryResult | pg.QueryArrayResult> {
     if (this.#closed) throw new Error('the connections to the database are ended')
     const line = this.#least()
     this.#cork(line.client)
     line.waiting++
     try {
-      return await line.client.query<Row>(config)
+      return await line.client.query(config)
     } finally {
       line.waiting--
     }

@@ -13,6 +13,7 @@ import {
   UsernameChanged,
 } from '../../domain/accounts/account.ts'
 import type { Recorded } from '../../kernel/events.ts'
+import { noteChanges } from '../../kernel/projecting/kept.ts'
 import { readModel } from '../../kernel/projecting/model.ts'
 import { type Db, type RawBuilder, rows, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
@@ -44,7 +45,7 @@ function patchOf(event: Event): Patch {
 /** Who the accounts are, how they sign in, and the receipts of those that were erased. */
 export const accountsModel = readModel<AccountEvent>()({
   name: 'accounts',
-  version: 1,
+  version: 2,
   // All that stand in an account's stream, for each moves its revision.
   events: [
     SignedUp,
@@ -70,8 +71,19 @@ export const accountsModel = readModel<AccountEvent>()({
     await signUps(batch, tx, t)
     await change([...patches.values()], tx, t)
     await erase(batch, tx, t)
+    await noteChanges(tx, t.changes, batch.flatMap(changeOf))
   },
 })
+
+/** What others see of an account, and what the rules ask of it. */
+const changeOf = ({ type, data: { accountId: key }, position }: Event) =>
+  type === 'ProfileChanged' ||
+  type === 'UsernameChanged' ||
+  type === 'AvatarChanged' ||
+  type === 'AccountTypeChanged' ||
+  type === 'AccountErased'
+    ? [{ key, owner: false, position }]
+    : []
 
 type Tables = { readonly [Name in keyof typeof tables]: RawBuilder<unknown> }
 

@@ -1,3 +1,4 @@
+import { changesTable } from '../../kernel/projecting/kept.ts'
 import type { Table } from '../../kernel/projecting/model.ts'
 
 /** `position` is that of the sign-up, `revision` that of the account's stream. An erased account has no row but its receipt's. */
@@ -39,4 +40,5 @@ export const tables = {
       completed_at timestamptz,
       media_removed int`,
   },
+  changes: changesTable,
 } as const satisfies Record<string, Table>

@@ -1,5 +1,5 @@
 import type { AccountId, PostId } from '../../kernel/ids.ts'
-import { type Db, query, type RawBuilder, sql } from '../../kernel/sql.ts'
+import { type Db, grouped, query, type RawBuilder, sql } from '../../kernel/sql.ts'
 import { relationshipsModel } from '../relationships/project.ts'
 import { feedModel } from './project.ts'
 
@@ -8,6 +8,7 @@ const { authors, edges, entries, floors, posts } = feedModel.t
 export type FeedRow = { id: PostId; position: number }
 
 type Page = { viewerId: AccountId; after: number; n: number }
+const pageTypes = { viewerId: 'uuid', after: 'bigint', n: 'limit' } as const
 
 /** The newest posts of authors, of each no more than the page wants, with an index scan each. */
 const ofAuthors = (
@@ -26,7 +27,8 @@ const floor = (p: { readonly viewerId: RawBuilder<AccountId> }) =>
  * What stands ready behind a position, newest first, merged with what was never fanned out: all that there is down to the viewer's floor. `offset 0` has
  * each entry's post looked up: left to itself Postgres may merge with all posts since, and most are of others.
  */
-const above = query<Page, FeedRow>(
+const above = grouped<Page, FeedRow>(
+  pageTypes,
   p => sql`
     select * from (
       (select p.id, e.position from ${entries} e
@@ -38,7 +40,7 @@ const above = query<Page, FeedRow>(
 )
 
 /** What lies behind a position beneath the floor, looked up by author. */
-const beneath = query<Page, FeedRow>(p =>
+const beneath = grouped<Page, FeedRow>(pageTypes, p =>
   ofAuthors(p, sql`${floor(p)} is not null`, sql`p.position < least(${p.after}::bigint, ${floor(p)})`),
 )
 

@@ -1,5 +1,5 @@
 import type { AccountId, PostId } from '../../kernel/ids.ts'
-import { query, type RawBuilder, sql } from '../../kernel/sql.ts'
+import { grouped, query, type RawBuilder, sql } from '../../kernel/sql.ts'
 import { commentsModel } from '../comments/project.ts'
 import { likesModel } from './project.ts'
 
@@ -26,13 +26,25 @@ export const likedPostsOf = query<{ actor: AccountId; after: number; n: number }
 export type CountsRow = { others: number; below: number }
 
 const countsOf = (below: RawBuilder<unknown>, key: string, counter: string) =>
-  query<{ subject: string; actor: AccountId }, CountsRow>(
+  grouped<{ subject: string; actor: AccountId }, CountsRow>(
+    { subject: 'uuid', actor: 'uuid' },
     p => sql`
       select
         coalesce((select likes from ${counts} where subject = ${p.subject}::uuid), 0)
           - (exists (select from ${likes} where subject = ${p.subject}::uuid and actor = ${p.actor}::uuid))::int as others,
         coalesce((select ${sql.id(counter)} from ${below} where ${sql.id(key)} = ${p.subject}::uuid), 0) as below`,
   )
+
+export type StandingRow = { id: PostId; kind: 'likes' | 'comments' | 'liked'; count: number }
+
+/** The counters of posts, but those of 0, and which of the posts the viewer likes. One scan an index for all ids of a page, not a look-up for each. */
+export const standingRows = grouped<{ ids: readonly PostId[]; viewerId: AccountId | null }, StandingRow>(
+  { ids: 'uuid[]', viewerId: 'uuid' },
+  p => sql`
+    select subject as id, 'likes' as kind, likes as count from ${counts} where subject = any(${p.ids})
+    union all select post, 'comments', comments from ${commentsModel.t.counts} where post = any(${p.ids})
+    union all select subject, 'liked', 1 from ${likes} where subject = any(${p.ids}) and actor = ${p.viewerId}`,
+)
 
 export const countsOfPost = countsOf(commentsModel.t.counts, 'post', 'comments')
 export const countsOfComment = countsOf(commentsModel.t.replies, 'comment', 'replies')

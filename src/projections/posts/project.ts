@@ -3,6 +3,7 @@ import { PostDeleted, PostEdited, PostPublished } from '../../domain/posts/post.
 import type { EventOf, Recorded } from '../../kernel/events.ts'
 import type { AccountId, PostId } from '../../kernel/ids.ts'
 import { moveCounters, tally } from '../../kernel/projecting/counters.ts'
+import { type Change, noteChanges } from '../../kernel/projecting/kept.ts'
 import { readModel } from '../../kernel/projecting/model.ts'
 import { rows, sql } from '../../kernel/sql.ts'
 import { postTables } from './tables.ts'
@@ -14,7 +15,7 @@ type Seen = EventOf<typeof PostPublished | typeof PostEdited | typeof PostDelete
 /** Posts, their pictures in order, and how many an author's profile counts. */
 export const postsModel = readModel<Seen>()({
   name: 'posts',
-  version: 1,
+  version: 2,
   events: [PostPublished, PostEdited, PostDeleted, AccountErased],
   tables: postTables,
 
@@ -71,8 +72,21 @@ export const postsModel = readModel<Seen>()({
       }
     }
     await moveCounters(tx, t.counts, ['author', 'posts'], tally(came, went))
+    await noteChanges(tx, t.changes, batch.flatMap(changeOf))
   },
 })
+
+const changeOf = ({ type, data, position }: Recorded<Seen>): Change[] => {
+  switch (type) {
+    case 'PostPublished':
+      return []
+    case 'PostEdited':
+    case 'PostDeleted':
+      return [{ key: data.postId, owner: false, position }]
+    case 'AccountErased':
+      return [{ key: data.accountId, owner: true, position }]
+  }
+}
 
 type Counted = { author: AccountId; counts: boolean }
 

@@ -1,8 +1,6 @@
 import type { RenditionSize } from '../../domain/media/media.ts'
 import type { AccountId, MediaId, PostId } from '../../kernel/ids.ts'
-import { found, query, sql } from '../../kernel/sql.ts'
-import { commentsModel } from '../comments/project.ts'
-import { likesModel } from '../likes/project.ts'
+import { grouped, sql } from '../../kernel/sql.ts'
 import { mediaModel } from '../media/project.ts'
 import { postsModel } from './project.ts'
 import type { PostRow } from './tables.ts'
@@ -20,24 +18,23 @@ export type PostPicture = {
   renditions: RenditionSize[]
 }
 
-export type PostFacts = PostRow & { likes: number; comment_count: number; liked: boolean; media: PostPicture[] }
+export type PostContent = PostRow & { media: PostPicture[] }
 
-/** Posts by id, in no order, with pictures, counts and whether the viewer likes them. Asks no rules. */
-export const postFacts = query<{ ids: readonly PostId[]; viewerId: AccountId | null }, PostFacts>(
+/** Posts by id, in no order, with their pictures. Asks no rules. */
+export const postContents = grouped<{ ids: readonly PostId[] }, PostContent>(
+  { ids: 'uuid[]' },
   p => sql`
     select p.id, p.author, p.caption, p.hashtags, p.location, p.audience, p.audience_accounts, p.comments, p.mention_ids, p.created_at,
       p.edited_at, p.position, p.revision,
-      coalesce((select likes from ${likesModel.t.counts} c where c.subject = p.id), 0) as likes,
-      coalesce((select comments from ${commentsModel.t.counts} c where c.post = p.id), 0) as comment_count,
-      ${found(sql`from ${likesModel.t.likes} l where l.subject = p.id and l.actor = ${p.viewerId}::uuid`)} as liked,
       (select json_agg(json_build_object('id', s.media, 'altText', s.alt_text, 'width', m.width, 'height', m.height,
                                          'blurhash', m.blurhash, 'renditions', m.renditions) order by s.ordinal)
        from ${pictures} s left join ${media} m on m.id = s.media where s.post = p.id) as media
-    from ${posts} p where p.id = any(${p.ids}::uuid[])`,
+    from ${posts} p where p.id = any(${p.ids})`,
 )
 
 /** An author's posts, newest first, behind a position. Asks no rules. */
-export const postKeysOf = query<{ authorId: AccountId; after: number | null; limit: number }, { id: PostId; position: number }>(
+export const postKeysOf = grouped<{ authorId: AccountId; after: number | null; limit: number }, { id: PostId; position: number }>(
+  { authorId: 'uuid', after: 'bigint', limit: 'limit' },
   p => sql`
     select id, position from ${posts} where author = ${p.authorId}::uuid and position < coalesce(${p.after}::bigint, 9223372036854775807)
     order by position desc limit ${p.limit}::int`,

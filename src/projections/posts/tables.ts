@@ -1,5 +1,6 @@
 import type { Audience, Location, WhoComments } from '../../domain/posts/content.ts'
 import type { AccountId, MediaId, PostId } from '../../kernel/ids.ts'
+import { changesTable } from '../../kernel/projecting/kept.ts'
 
 /** One post that is not deleted. `position`: of its publication, which all lists go by. */
 export type PostRow = {
@@ -53,4 +54,5 @@ export const postTables = {
   counts: { columns: 'author uuid primary key, posts int not null' },
   /** A post that was under way when its author was erased must not come to be. */
   erased: { columns: 'account uuid primary key' },
+  changes: changesTable,
 } as const

@@ -1,7 +1,7 @@
 import type { AccountType } from '../../domain/accounts/account.ts'
 import type { Audience, WhoComments } from '../../domain/posts/content.ts'
 import type { AccountId, MediaId, PostId } from '../../kernel/ids.ts'
-import { found, query, type RawBuilder, sql } from '../../kernel/sql.ts'
+import { found, grouped, query, type RawBuilder, sql } from '../../kernel/sql.ts'
 import { accountsModel } from '../accounts/project.ts'
 import { postsModel } from '../posts/project.ts'
 import { relationshipsModel } from './project.ts'
@@ -50,6 +50,9 @@ export type AuthorRow = RelationRow & {
 /** An account is named by its id or its username; the other is null. */
 type Named = { id: AccountId | null; username: string | null }
 
+const oneTypes = { viewerId: 'uuid', id: 'uuid', username: 'text' } as const
+const severalTypes = { viewerId: 'uuid', ids: 'uuid[]' } as const
+
 /** By the primary key either way, so that Postgres keeps one plan (with `or` it would plan each time anew). */
 const isNamed = (p: { readonly [Name in keyof Named]: RawBuilder<Named[Name]> }) =>
   sql`a.id = coalesce(${p.id}::uuid, (select id from ${accounts} where username = ${p.username}))`
@@ -60,9 +63,36 @@ const authorsWhere = (p: { readonly viewerId: RawBuilder<AccountId | null> }, co
   sql`select ${author}, ${relation(p, sql`a.id`)} from ${accounts} a where ${condition}`
 
 /** An account, and how the viewer stands to it. */
-export const authorRow = query<Viewer & Named, AuthorRow>(p => authorsWhere(p, isNamed(p)))
-/** Several, by their ids. */
-export const authorRows = query<Viewer & { ids: readonly AccountId[] }, AuthorRow>(p => authorsWhere(p, areNamed(p)))
+export const authorRow = grouped<Viewer & Named, AuthorRow>(oneTypes, p => authorsWhere(p, isNamed(p)))
+export type AccountFacts = Omit<AuthorRow, keyof RelationRow>
+
+/** Accounts by their ids. */
+export const accountFacts = grouped<{ ids: readonly AccountId[] }, AccountFacts>(
+  { ids: 'uuid[]' },
+  p => sql`select ${author} from ${accounts} a where ${areNamed(p)}`,
+)
+
+/** In what the viewer stands to accounts, a row each; none where nothing is between the two. One scan an index for all ids, not a look-up for each. */
+export const relationRows = grouped<
+  { viewerId: AccountId; ids: readonly AccountId[] },
+  { id: AccountId; relation: keyof RelationRow }
+>(severalTypes, p => {
+  const among = (relation: keyof RelationRow, table: RawBuilder<unknown>, mine: string, other: string) => sql`
+    select ${sql.id(other)} as id, ${sql.lit(relation)} as relation from ${table}
+    where ${sql.id(mine)} = ${p.viewerId} and ${sql.id(other)} = any(${p.ids})`
+  return sql.join(
+    [
+      among('follows', follows, 'follower', 'followee'),
+      among('followsYou', follows, 'followee', 'follower'),
+      among('requested', requests, 'follower', 'followee'),
+      among('blocks', blocks, 'blocker', 'blocked'),
+      among('blockedBy', blocks, 'blocked', 'blocker'),
+      among('closeFriend', closeFriends, 'owner', 'friend'),
+      among('closeFriendOf', closeFriends, 'friend', 'owner'),
+    ],
+    sql` union all `,
+  )
+})
 
 export type PostAuthorRow = AuthorRow & {
   postId: PostId
@@ -72,7 +102,8 @@ export type PostAuthorRow = AuthorRow & {
 }
 
 /** A post's author and audience, and how the viewer stands to the author. */
-export const postAuthorRow = query<Viewer & { postId: PostId }, PostAuthorRow>(
+export const postAuthorRow = grouped<Viewer & { postId: PostId }, PostAuthorRow>(
+  { viewerId: 'uuid', postId: 'uuid' },
   p => sql`
     select p.id as "postId", p.audience, p.audience_accounts as "audienceAccountIds", p.comments, ${author}, ${relation(p, sql`a.id`)}
     from ${posts} p join ${accounts} a on a.id = p.author where p.id = ${p.postId}::uuid`,
@@ -94,9 +125,11 @@ const profilesWhere = (p: { readonly viewerId: RawBuilder<AccountId | null> }, c
   where ${condition}`
 
 /** A whole profile with its counts. */
-export const profileRow = query<Viewer & Named, ProfileRow>(p => profilesWhere(p, isNamed(p)))
+export const profileRow = grouped<Viewer & Named, ProfileRow>(oneTypes, p => profilesWhere(p, isNamed(p)))
 /** Several, by their ids. */
-export const profileRows = query<Viewer & { ids: readonly AccountId[] }, ProfileRow>(p => profilesWhere(p, areNamed(p)))
+export const profileRows = grouped<Viewer & { ids: readonly AccountId[] }, ProfileRow>(severalTypes, p =>
+  profilesWhere(p, areNamed(p)),
+)
 
 /** One row of a list of accounts: who, and the position of the event that put them there. */
 export type EdgeRow = { id: AccountId; position: number }

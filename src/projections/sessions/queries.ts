@@ -1,6 +1,6 @@
 import type { AccountId, SessionId } from '../../kernel/ids.ts'
 import type { Device } from '../../kernel/ports/sessions.ts'
-import { query, sql } from '../../kernel/sql.ts'
+import { grouped, query, sql } from '../../kernel/sql.ts'
 import { sessionsModel } from './project.ts'
 
 const { sessions } = sessionsModel.t
@@ -8,7 +8,8 @@ const { sessions } = sessionsModel.t
 export type OpenSessionRow = { sessionId: SessionId; accountId: AccountId; confirmedAt: string; expiresAt: string }
 
 /** The one row that every request asks for. */
-export const openSession = query<{ sessionId: SessionId; now: string }, OpenSessionRow>(
+export const openSession = grouped<{ sessionId: SessionId; now: string }, OpenSessionRow>(
+  { sessionId: 'uuid', now: 'timestamptz' },
   p => sql`
     select id as "sessionId", account_id as "accountId", confirmed_at as "confirmedAt", expires_at as "expiresAt"
     from ${sessions} where id = ${p.sessionId} and expires_at > ${p.now}`,

@@ -1,0 +1,145 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
+import { changesTable, Kept, noteChanges } from '../../src/kernel/projecting/kept.ts'
+import { readModel } from '../../src/kernel/projecting/model.ts'
+import { type Db, grouped, sql } from '../../src/kernel/sql.ts'
+import { type TestKernel, testKernel } from '../support/kernel.ts'
+
+type Word = { id: string; owner: string; word: string }
+
+const model = readModel<never>()({
+  name: 'words',
+  version: 1,
+  events: [],
+  tables: { words: { columns: 'id uuid primary key, owner uuid not null, word text not null' }, changes: changesTable },
+  async project() {},
+})
+const { words, changes } = model.t
+
+const load = grouped<{ ids: readonly string[] }, Word>(
+  { ids: 'uuid[]' },
+  p => sql`select * from ${words} where id = any(${p.ids})`,
+)
+
+let kernel: TestKernel
+let kept: Kept<Word>
+let loads: string[][]
+/** Runs once, after the next load has read and before it answers. */
+let meanwhile: (() => Promise<void>) | null
+
+beforeAll(async () => {
+  kernel = await testKernel([model])
+  await kernel.db.run(sql`insert into kernel.consumers (key, checkpoint) values (${model.key}, 0) on conflict (key) do nothing`)
+})
+afterAll(() => kernel.close())
+beforeEach(() => {
+  loads = []
+  meanwhile = null
+  kept = keeping()
+})
+
+const keeping = (isWhole?: (row: Word) => boolean) =>
+  new Kept<Word>({
+    model,
+    most: 10,
+    async load(db, parameters) {
+      loads.push([...parameters.ids])
+      const found = await load(db, parameters)
+      const then = meanwhile
+      meanwhile = null
+      await then?.()
+      return found
+    },
+    ownerOf: ({ owner }) => owner,
+    ...(isWhole === undefined ? {} : { isWhole }),
+  })
+
+let position = 0
+const owner = randomUUID()
+
+async function added(word: string): Promise<string> {
+  const id = randomUUID()
+  await kernel.db.run(sql`insert into ${words} values (${id}::uuid, ${owner}::uuid, ${word})`)
+  return id
+}
+
+const change = (id: string, word: string | null, note = { key: id, owner: false }): Promise<void> =>
+  kernel.db.transaction(async (tx: Db) => {
+    await tx.run(
+      word === null
+        ? sql`delete from ${words} where ${id}::uuid in (id, owner)`
+        : sql`update ${words} set word = ${word} where id = ${id}::uuid`,
+    )
+    await noteChanges(tx, changes, [{ ...note, position: ++position }])
+  })
+
+const wordsOf = async (...ids: string[]) => {
+  const found = await kept.rows(kernel.db, ids)
+  return ids.map(id => found.get(id)?.word)
+}
+
+it('reads a row once, and anew after it was changed', async () => {
+  const [one, two] = [await added('one'), await added('two')]
+  expect(await wordsOf(one, two)).toEqual(['one', 'two'])
+  expect(await wordsOf(two, one)).toEqual(['two', 'one'])
+  expect(loads).toEqual([[one, two]])
+  await change(one, 'ONE')
+  expect(await wordsOf(one, two)).toEqual(['ONE', 'two'])
+  await change(one, null)
+  expect(await wordsOf(one, two)).toEqual([undefined, 'two'])
+  expect(loads).toEqual([[one, two], [one], [one]])
+})
+
+it('does not keep what was read while a change was noted', async () => {
+  const one = await added('old')
+  await wordsOf(await added('another'))
+  meanwhile = async () => {
+    await change(one, 'new')
+    await wordsOf()
+  }
+  expect(await wordsOf(one)).toEqual(['old'])
+  expect(await wordsOf(one)).toEqual(['new'])
+})
+
+it('keeps what was read before a change no longer than until the next question', async () => {
+  const one = await added('old')
+  await wordsOf()
+  meanwhile = () => change(one, 'new')
+  expect(await wordsOf(one)).toEqual(['old'])
+  expect(await wordsOf(one)).toEqual(['new'])
+})
+
+it('drops all rows of an owner who is gone', async () => {
+  const [one, two] = [await added('one'), await added('two')]
+  await wordsOf(one, two)
+  await change(owner, null, { key: owner, owner: true })
+  expect(kept.peek([one, two])).toHaveLength(2)
+  expect(await wordsOf(one, two)).toEqual([undefined, undefined])
+  expect(kept.peek([one, two])).toEqual([])
+})
+
+it('begins anew where a rebuilt model was swapped in, and after more changes than it follows', async () => {
+  const one = await added('drifted')
+  expect(await wordsOf(one)).toEqual(['drifted'])
+  await kernel.db.transaction(async tx => {
+    await tx.run(sql`update ${words} set word = 'right' where id = ${one}::uuid`)
+    await tx.run(sql`update kernel.consumers set fence = fence + 1 where key = ${model.key}`)
+  })
+  expect(await wordsOf(one)).toEqual(['right'])
+  await kernel.db.transaction(async tx => {
+    await tx.run(sql`update ${words} set word = 'last' where id = ${one}::uuid`)
+    const noted = Array.from({ length: 1_500 }, () => ({ key: randomUUID(), owner: false, position: ++position }))
+    await noteChanges(tx, changes, [...noted, { key: one, owner: false, position: ++position }])
+  })
+  expect(await wordsOf(one)).toEqual(['last'])
+})
+
+it('answers and does not keep what is not whole, and keeps no more rows than it may', async () => {
+  kept = keeping(({ word }) => word !== 'half')
+  const half = await added('half')
+  const others: string[] = []
+  for (let n = 0; n < 12; n++) others.push(await added(String(n)))
+  expect(await wordsOf(half, ...others)).toEqual(['half', ...Array.from({ length: 12 }, (_, n) => String(n))])
+  expect(kept.peek([half, ...others])).toHaveLength(10)
+  expect(kept.peek([half])).toEqual([])
+})
