@@ -265,7 +265,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     const delivery = post !== null && does('reactor') ? new MailDelivery({ db: brief, clock, log, post, tracing }) : null
     const mail = outbox(brief, clock, post === null ? null : () => delivery?.nudge(), tracing)
     const projecting = models.map(model => modelConsumer(model, codec, db, bus, tracing))
-    const reacting = reactionsOf({ commands, mail }).map(reaction => reactionConsumer(reaction, codec, db, clock, tracing))
+    const reacting = reactionsOf({ commands, mail, store }).map(reaction => reactionConsumer(reaction, codec, db, clock, tracing))
     // All of them, whoever starts first: a reaction begins at what comes after the deployment's first start, not after its own.
     await registerConsumers(db, [...projecting, ...reacting], await store.head())
     const holder = randomUUID()

@@ -1,11 +1,17 @@
+import { type AccountType, AccountTypeChanged, accountStream } from '../domain/accounts/account.ts'
 import {
+  Followed,
   type RelationshipCommand,
   type RelationshipState,
   relationship,
   relationshipStream,
+  Unfollowed,
 } from '../domain/relationships/relationship.ts'
+import type { EventOf, Recorded } from '../kernel/events.ts'
+import type { Actor } from '../kernel/execute.ts'
 import type { AccountId } from '../kernel/ids.ts'
-import { Problem } from '../kernel/problem.ts'
+import type { EventStore } from '../kernel/ports/event-store.ts'
+import { Problem, unavailable } from '../kernel/problem.ts'
 import type { AccountViewer } from '../reading/accounts.ts'
 import type { PageOf } from '../reading/page.ts'
 import { needlessRequests } from '../reading/relationships.ts'
@@ -39,6 +45,42 @@ export async function relate(commands: Commands, actor: SignedInActor, type: Rel
   }
   if (narrowing.includes(type)) await commands.settled(position, ruleModels)
   return { otherId, viewer: viewerIn(state, actor.id, otherId), position }
+}
+
+const attempts = 10
+
+/**
+ * Looks again at a follow that its follower made on what they knew of the other: where the other was private already, in the log's order, it becomes a
+ * request, as `relate` has it at once unless its process dies in between. A follow that ended or was accepted since is another one.
+ * @param log where streams are read with their positions
+ */
+export async function askWhereItWasPrivate(
+  commands: Commands,
+  log: Pick<EventStore, 'read'>,
+  { id, data: { followerId: actorId, followeeId: otherId }, position }: Recorded<EventOf<typeof Followed>>,
+  actor: Actor,
+): Promise<void> {
+  const wasPrivate = (await log.read(accountStream(otherId))).findLast(
+    event => event.type === AccountTypeChanged.type && event.position < position,
+  )
+  if ((wasPrivate?.data as { type: AccountType } | undefined)?.type !== 'private') return
+  const stream = relationshipStream(actorId, otherId)
+  for (let attempt = 1; attempt <= attempts; attempt++) {
+    const events = await log.read(stream)
+    const last = events.findLast(
+      ({ type, data }) =>
+        (type === Followed.type || type === Unfollowed.type) && (data as { followerId: AccountId }).followerId === actorId,
+    )
+    if (last?.id !== id) return
+    try {
+      const ifRevision = events.at(-1)!.revision
+      await commands.execute(relationship, stream, { type: 'AskInstead', actorId, otherId }, actor, { ifRevision })
+      return
+    } catch (error) {
+      if (!(error instanceof Problem) || error.code !== 'version_conflict') throw error
+    }
+  }
+  throw unavailable('Too many at once change what is between these accounts; try again.')
 }
 
 /** Erased is as good as private: nothing of it is to be seen. */

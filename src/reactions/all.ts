@@ -1,4 +1,5 @@
 import type { Commands } from '../commands/context.ts'
+import type { EventStore } from '../kernel/ports/event-store.ts'
 import type { Mailer } from '../kernel/ports/mail.ts'
 import type { Reaction } from '../kernel/projecting/consumers.ts'
 import type { Sweep } from '../kernel/sweeping.ts'
@@ -6,14 +7,15 @@ import type { Timer } from '../kernel/timers.ts'
 import { keepAccounts } from './accounts.ts'
 import { measureFanOuts } from './feed.ts'
 import { discardPictures, mediaExpiry, removePictureFiles, sweepFiles } from './media.ts'
-import { acceptRequests } from './relationships.ts'
+import { acceptRequests, askInstead } from './relationships.ts'
 
-type Deps = { readonly commands: Commands; readonly mail: Mailer }
+type Deps = { readonly commands: Commands; readonly mail: Mailer; readonly store: Pick<EventStore, 'read'> }
 
 /** Everything that is done because something happened, once each. */
 export const reactionsOf = (deps: Deps): readonly Reaction[] => [
   keepAccounts(deps),
   acceptRequests(deps),
+  askInstead(deps),
   discardPictures(deps),
   removePictureFiles(deps),
   measureFanOuts(deps),
@@ -23,7 +25,7 @@ export const reactionsOf = (deps: Deps): readonly Reaction[] => [
 export const timersOf = (commands: () => Commands): readonly Timer[] => [mediaExpiry(commands)]
 
 /** Everything that is done now and then. */
-export const sweepsOf = (deps: Deps): readonly Sweep[] => [
+export const sweepsOf = (deps: Omit<Deps, 'store'>): readonly Sweep[] => [
   sweepFiles(deps),
   { of: 'mails of long ago', atStart: true, run: () => deps.mail.sweep() },
 ]

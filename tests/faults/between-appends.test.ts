@@ -3,6 +3,9 @@ import { readdir } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { changeAvatar } from '../../src/commands/accounts.ts'
 import type { Commands } from '../../src/commands/context.ts'
+import { askWhereItWasPrivate, relate } from '../../src/commands/relationships.ts'
+import { Followed, relationshipStream } from '../../src/domain/relationships/relationship.ts'
+import type { EventOf } from '../../src/kernel/events.ts'
 import type { Execute } from '../../src/kernel/execute.ts'
 import { type Person, type TestApp, testApp } from '../support/app.ts'
 import { allSettled } from '../support/settled.ts'
@@ -77,5 +80,69 @@ describe('a picture that was given to an account and never shown', () => {
     )
     await expect(late).rejects.toMatchObject({ code: 'media_not_found' })
     expect((await person.get('/me')).body.avatarUrl).toBeNull()
+  })
+})
+
+describe('a follow on the fact of a moment ago, of an account that has gone private since', () => {
+  const follow = (commands: Commands, follower: Person, followee: Person) =>
+    relate(commands, actorOf(follower), 'Follow', followee.id)
+  const turnsPrivate = async (person: Person): Promise<void> => {
+    expect((await person.put('/me/account-type', { type: 'private' })).status).toBe(200)
+  }
+  const viewer = async (follower: Person, followee: Person) => {
+    await allSettled(app)
+    return (await follower.get(`/accounts/${followee.id}`)).body.viewer
+  }
+  /** The process goes down behind the follow, before it looks again. */
+  const dying = (followee: Person): Commands => {
+    const { settled } = app.app.commands
+    let followed = false
+    const commands = until('Follow', async () => {
+      await turnsPrivate(followee)
+      followed = true
+    })
+    const { reading } = commands
+    const db = new Proxy(reading.db, {
+      get(target, name) {
+        if (followed) throw new Died()
+        return Reflect.get(target, name)
+      },
+    })
+    return { ...commands, settled, reading: { ...reading, db } }
+  }
+  /** As the reaction looks at the first follow, were it late. */
+  const lookedAtLate = async (follower: Person, followee: Person): Promise<void> => {
+    const events = await app.app.store.read(relationshipStream(follower.id, followee.id))
+    const followed = events.find(({ type }) => type === Followed.type)!
+    const [event] = await app.app.codec.open<EventOf<typeof Followed>>([followed])
+    await askWhereItWasPrivate(app.app.commands, app.app.store, event!, actorOf(follower))
+  }
+
+  it('becomes a request, also where its process dies in between', async () => {
+    const [author, late] = [await app.signUp(), await app.signUp()]
+    await expect(follow(dying(author), late, author)).rejects.toThrow(Died)
+    expect(await viewer(late, author)).toMatchObject({ follows: false, requested: true })
+    const { items } = (await author.get('/me/follow-requests', { after: late.token })).body
+    expect(items.map(({ id }: { id: string }) => id)).toEqual([late.id])
+  })
+
+  it('stays where it came before, however late that is looked at', async () => {
+    const [author, early] = [await app.signUp(), await app.signUp()]
+    await early.follow(author)
+    await turnsPrivate(author)
+    await lookedAtLate(early, author)
+    expect(await viewer(early, author)).toMatchObject({ follows: true, requested: false })
+  })
+
+  it('stays where the author has accepted it meanwhile', async () => {
+    const [author, late] = [await app.signUp(), await app.signUp()]
+    await follow(
+      until('Follow', () => turnsPrivate(author)),
+      late,
+      author,
+    )
+    expect((await author.put(`/me/follow-requests/${late.id}`)).status).toBe(200)
+    await lookedAtLate(late, author)
+    expect(await viewer(late, author)).toMatchObject({ follows: true, requested: false })
   })
 })
