@@ -7,12 +7,14 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { startEmbeddedPostgres } from '../../src/adapters/postgres/embedded.ts'
 import { Client } from '../support/client.ts'
 import { freshDatabase } from '../support/database.ts'
-import { environmentOf } from '../support/engines.ts'
+import { environmentOf, standsApart } from '../support/engines.ts'
 import { expectVerified, logOf, oneOf, points, published, randomOf, repeat, seed, underLoad } from '../support/load.ts'
 import { hasNats, natsServer, runNats, startNats } from '../support/nats.ts'
 import { freePort, type ServerProcess, startServer } from '../support/server.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 import { WireServer } from '../support/wire-server.ts'
+
+standsApart('two of each role run on the engines of the run, and again on those that may be killed too')
 
 const patience = { timeout: 30_000, interval: 100 }
 
