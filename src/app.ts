@@ -16,6 +16,7 @@ import { imaging } from './adapters/media/imaging.ts'
 import { DatabaseClock } from './adapters/postgres/clock.ts'
 import {
   answerWithin,
+  busyness,
   closePool,
   database,
   databaseProblem,
@@ -44,8 +45,9 @@ import type { HttpEnv } from './kernel/http/env.ts'
 import { guessLimiter } from './kernel/http/guesses.ts'
 import { handshakeLimits } from './kernel/http/rate-limit.ts'
 import { acceptWebSockets } from './kernel/live/websocket.ts'
-import { metrics } from './kernel/metrics.ts'
+import { type Connections, Metrics } from './kernel/metrics.ts'
 import { epochs, migrate, refuseLostLog } from './kernel/migrate.ts'
+import { partsInUse } from './kernel/parts.ts'
 import type { Bus } from './kernel/ports/bus.ts'
 import type { Clock } from './kernel/ports/clock.ts'
 import type { EventStore } from './kernel/ports/event-store.ts'
@@ -59,7 +61,7 @@ import { kernelMigrations } from './kernel/projecting/schema.ts'
 import { Secrets } from './kernel/secrets.ts'
 import type { Database } from './kernel/sql.ts'
 import { StartupError } from './kernel/startup-error.ts'
-import { consumerStatus, troublesOf } from './kernel/status.ts'
+import { watch } from './kernel/status.ts'
 import { startSweeping } from './kernel/sweeping.ts'
 import { TimerLoop, timersModel } from './kernel/timers.ts'
 import { Tracing } from './kernel/tracing.ts'
@@ -127,6 +129,8 @@ export type Foundation = {
   readonly store: EventStore
   readonly codec: Codec
   readonly keys: PostgresKeyStore
+  /** How busy its connections are. */
+  connections(): Connections[]
   close(): Promise<void>
 }
 
@@ -178,6 +182,10 @@ export async function openFoundation(
     store,
     keys,
     codec: new Codec(allEvents, keys),
+    connections: () => [
+      { name: 'log', ...busyness(logPool) },
+      { name: 'models', ...busyness(pool) },
+    ],
     async close() {
       await store.close()
       await Promise.all([closePool(logPool), closePool(pool), pipeline.close()])
@@ -226,6 +234,8 @@ export async function startApp(options: AppOptions): Promise<App> {
     const { epoch, liveEpoch } = await epochs(db)
     await refuseLostLog(db, store)
 
+    const metrics = new Metrics()
+    ending.push(async () => metrics.registry.clear())
     const tracing = await openTracing(options)
     if (tracing !== null) ending.push(() => tracing.spans.close())
     const clock = options.clock ?? (await DatabaseClock.start(brief, log))
@@ -236,7 +246,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     ending.push(() => positions.close())
     const tokens = new Tokens(secrets, epoch)
     const written = options.around?.store?.(store) ?? store
-    const plain = createExecute(tracing === null ? written : tracing.store(written), codec, clock)
+    const plain = createExecute(metrics.timed(tracing === null ? written : tracing.store(written)), codec, clock)
     const execute = tracing === null ? plain : tracing.execute(plain)
     const reading: Reading = { db: reads, clock, secrets, publicUrl, kept: keptRows() }
     const pictures = imaging()
@@ -275,7 +285,15 @@ export async function startApp(options: AppOptions): Promise<App> {
     const consumers = [...(does('projector') ? projecting : []), ...(does('reactor') ? reacting : [])]
     if (consumers.length > 0) {
       const runner = new Runner(
-        { store, db: brief, bus, log, holder, isTransient: error => isTransient(error) || isLogAway(error) },
+        {
+          store,
+          db: brief,
+          bus,
+          log,
+          holder,
+          isTransient: error => isTransient(error) || isLogAway(error),
+          failed: metrics.failed,
+        },
         consumers,
       )
       ending.push(() => runner.stop())
@@ -303,12 +321,16 @@ export async function startApp(options: AppOptions): Promise<App> {
       await live.hub.start()
     }
 
-    const status = async () => {
-      const at = await store.head()
-      return { head: at, consumers: await consumerStatus(brief, models, at) }
-    }
-    const { registry, observe } = metrics({ status, liveClients: () => live?.hub.size ?? 0 })
-    ending.push(async () => registry.clear())
+    const inUse = partsInUse({ store, db: brief, bus, storage: parts.storage, post: delivery === null ? null : post })
+    const watching = watch({ store, db: brief, models, timers, parts: inUse })
+    metrics.watch({
+      watch: watching,
+      connections: foundation.connections,
+      reconnects: () => store.reconnects ?? 0,
+      lostSpans: () => tracing?.spans.lost ?? 0,
+      liveClients: () => live?.hub.size ?? 0,
+      liveBehind: async () => live?.hub.behind() ?? 0,
+    })
     const app = httpApp({
       log,
       publicUrl,
@@ -317,7 +339,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       rateLimit: config.rateLimit,
       tracing,
       classify: error => databaseProblem(error) ?? eventStoreProblem(error),
-      observe,
+      observe: metrics.answered,
     })
     app.use(async (c, next) => {
       const vars = c as unknown as { set<K extends keyof AppEnv['Variables']>(key: K, value: AppEnv['Variables'][K]): void }
@@ -334,9 +356,9 @@ export async function startApp(options: AppOptions): Promise<App> {
         version,
         production: config.production,
         opsToken: config.opsToken,
-        registry,
-        status,
-        troubles: () => troublesOf(store, brief, models),
+        role: config.role,
+        registry: metrics.registry,
+        watch: watching,
       }),
     )
     if (live !== null) {

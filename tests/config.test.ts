@@ -85,7 +85,7 @@ describe('traces', () => {
     expect(tracing({ OTEL_TRACES_SAMPLER: sampler, OTEL_TRACES_SAMPLER_ARG: part })?.sampler).toEqual(means)
   })
 
-  it.each([
+  it.each<Record<string, string>>([
     { OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4317' },
     { OTEL_TRACES_SAMPLER: 'sometimes' },
     { OTEL_TRACES_SAMPLER_ARG: '2' },

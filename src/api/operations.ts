@@ -5,26 +5,46 @@ import { captionLimits } from '../domain/posts/content.ts'
 import { describe } from '../kernel/http/describe.ts'
 import { type HttpEnv, routes } from '../kernel/http/env.ts'
 import { isOperator } from '../kernel/http/operator.ts'
+import { opsPage } from '../kernel/http/ops-page.ts'
 import { example, model } from '../kernel/http/schema.ts'
-import { notFound } from '../kernel/problem.ts'
-import type { ConsumerStatus } from '../kernel/status.ts'
+import { inTime, type PartStatus } from '../kernel/parts.ts'
+import { notFound, Problem } from '../kernel/problem.ts'
+import type { Watch } from '../kernel/status.ts'
 
 export type Operations = {
   readonly version: string
   readonly production: boolean
   readonly opsToken: string | null
   readonly registry: Registry
-  /** What is not ready, in words for operators; empty where all is. */
-  readonly troubles: () => Promise<readonly string[]>
-  readonly status: () => Promise<{ head: number; consumers: readonly ConsumerStatus[] }>
+  readonly role: string
+  readonly watch: Watch
 }
 
 const Health = model('Health', v.object({ status: example(v.literal('alive'), 'alive') }))
+const PartStates = example(
+  v.array(
+    v.object({
+      name: v.string(),
+      needed: v.boolean(),
+      away: v.nullable(v.object({ seconds: v.number(), reason: v.string() })),
+    }),
+  ),
+  [{ name: 'database', needed: true, away: null }],
+)
 const Readiness = model(
   'Readiness',
   v.object({
-    status: example(v.picklist(['ready', 'not_ready']), 'ready'),
+    status: example(
+      v.pipe(
+        v.picklist(['ready', 'degraded', 'not_ready']),
+        v.description(
+          'degraded: it serves, but for what the reasons say; not_ready: it cannot, for want of the log or the database',
+        ),
+      ),
+      'ready',
+    ),
     reasons: v.optional(example(v.array(v.string()), [])),
+    parts: v.optional(PartStates),
   }),
 )
 const Instance = model(
@@ -52,11 +72,20 @@ const Rebuild = v.object({
   eventsPerSecond: v.number(),
   secondsLeft: v.nullable(v.number()),
 })
+const Due = v.object({ count: v.number(), oldestSeconds: v.number() })
 const Status = model(
   'OperatorStatus',
   example(
     v.object({
-      head: v.number(),
+      version: v.string(),
+      role: v.string(),
+      status: v.picklist(['ready', 'degraded', 'not_ready']),
+      reasons: v.array(v.string()),
+      parts: PartStates,
+      head: v.nullable(
+        v.pipe(v.number(), v.description('The position of the last event; null where the log or the database is away')),
+      ),
+      due: v.nullable(v.object({ mails: Due, timers: Due })),
       readModels: v.array(
         v.object({
           name: v.string(),
@@ -73,7 +102,13 @@ const Status = model(
       ),
     }),
     {
+      version: '0.1.0',
+      role: 'all',
+      status: 'ready' as const,
+      reasons: [],
+      parts: [{ name: 'database', needed: true, away: null }],
       head: 4711,
+      due: { mails: { count: 0, oldestSeconds: 0 }, timers: { count: 0, oldestSeconds: 0 } },
       readModels: [
         { name: 'likes', kind: 'model', version: 1, position: 4711, lag: 0, state: 'running', error: null, rebuild: null },
       ],
@@ -98,7 +133,7 @@ export const features = [
 
 /** For operators and probes; at the root, beside /v1. */
 export function operationRoutes(operations: Operations) {
-  const { version, registry, troubles, status } = operations
+  const { version, role, registry, watch, opsToken } = operations
   const operator = (c: Context<HttpEnv>): boolean => isOperator(c, operations)
   const mustBeOperator = (c: Context<HttpEnv>): void => {
     // Nobody else is told that there is such a page.
@@ -118,12 +153,9 @@ export function operationRoutes(operations: Operations) {
         responses: { 200: Readiness, 503: Readiness },
       }),
       async c => {
-        const reasons = await troubles()
-        const body = {
-          status: reasons.length === 0 ? ('ready' as const) : ('not_ready' as const),
-          ...(operator(c) ? { reasons } : {}),
-        }
-        return reasons.length === 0 ? c.json(body) : c.json(body, 503, { 'Retry-After': '2' })
+        const { state, reasons, parts } = await watch.health()
+        const body = { status: state, ...(operator(c) ? { reasons: [...reasons], parts: parts.map(partState) } : {}) }
+        return state === 'not_ready' ? c.json(body, 503, { 'Retry-After': '2' }) : c.json(body)
       },
     )
     .get(
@@ -160,53 +192,38 @@ export function operationRoutes(operations: Operations) {
     )
     .get(
       '/ops',
-      describe('Read models and reactions: version, position, lag, state', {
+      describe('Read models, reactions and parts as they are now; a page where HTML is asked for', {
         tag: 'Operations',
         auth: 'none',
         responses: { 200: Status },
         problems: ['not_found'],
       }),
       async c => {
+        const page = c.req.header('accept')?.includes('text/html') === true
+        // A browser asks its user for the token.
+        if (page && opsToken !== null && !operator(c))
+          throw new Problem('authentication_required', 'Sign in with any name and OPS_TOKEN.', {
+            headers: { 'WWW-Authenticate': 'Basic realm="darkroom operators", charset="UTF-8"' },
+          })
         mustBeOperator(c)
-        const { head, consumers } = await status()
-        const readModels = consumers.map(consumer => ({ ...consumer }))
-        return c.req.header('accept')?.includes('text/html') === true
-          ? c.body(opsPage(head, readModels), 200, pageHeaders)
-          : c.json({ head, readModels })
+        if (page) return c.body(opsPage.html, 200, opsPage.headers)
+        const { state, reasons, parts } = await watch.health()
+        const [at, due] = state === 'not_ready' ? [null, null] : await Promise.all([known(watch.status()), known(watch.due())])
+        return c.json({
+          version,
+          role,
+          status: state,
+          reasons: [...reasons],
+          parts: parts.map(partState),
+          head: at?.head ?? null,
+          due,
+          readModels: at === null ? [] : at.consumers.map(consumer => ({ ...consumer })),
+        })
       },
     )
 }
 
-const pageHeaders = {
-  'Content-Type': 'text/html; charset=utf-8',
-  'Content-Security-Policy': "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-}
+const partState = ({ name, needed, away }: PartStatus) => ({ name, needed, away })
 
-const escaped = (text: string): string => text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`)
-
-/** The same for people; renews itself every other second, without a script. */
-function opsPage(head: number, consumers: readonly ConsumerStatus[]): string {
-  const rows = consumers.map(({ name, kind, version, position, lag, state, error, rebuild }) => {
-    const progress =
-      rebuild === null
-        ? ''
-        : `${Math.floor((100 * rebuild.position) / Math.max(1, rebuild.target))} %, ${rebuild.running ? `${rebuild.eventsPerSecond} events/s` : 'ended on its way'}`
-    const cells = [
-      name,
-      kind,
-      version,
-      position,
-      lag,
-      state,
-      progress,
-      error === null ? '' : `${error.type} at ${error.position}: ${error.message}`,
-    ]
-    return `<tr class="${state}">${cells.map(cell => `<td>${escaped(String(cell))}</td>`).join('')}</tr>`
-  })
-  const heads = ['name', 'kind', 'version', 'position', 'lag', 'state', 'rebuild', 'error']
-    .map(text => `<th>${text}</th>`)
-    .join('')
-  return `<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="2"><title>Darkroom: operations</title>
-<style>body{font:15px system-ui;margin:2rem;color-scheme:light dark}table{border-collapse:collapse}td,th{padding:.3rem .8rem;text-align:left;border-bottom:1px solid #8884}.paused td{color:#c22;font-weight:600}</style>
-<h1>Darkroom</h1><p>The log is at position ${head}.</p><table><tr>${heads}</tr>${rows.join('')}</table></html>`
-}
+/** What is not known in time is null: the page has to tell the rest. */
+const known = <T>(look: Promise<T>): Promise<T | null> => inTime(look.catch(() => null))

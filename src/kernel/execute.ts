@@ -56,7 +56,12 @@ const maxAttempts = 20
  * only if its state was read after the command arrived: a cache may be behind another node.
  * @param cacheSize streams whose state is kept
  */
-export function createExecute(store: EventStore, codec: Codec, clock: Clock, cacheSize = 50_000): Execute {
+export function createExecute(
+  store: Pick<EventStore, 'read' | 'append'>,
+  codec: Codec,
+  clock: Clock,
+  cacheSize = 50_000,
+): Execute {
   const cache = new LRUCache<string, Entry>({ max: cacheSize })
 
   async function load<State, Command, E extends Event>(decider: Decider<State, Command, E>, stream: string): Promise<Entry> {

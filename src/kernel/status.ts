@@ -1,6 +1,7 @@
+import { inTime, type Part, type PartStatus, Parts } from './parts.ts'
 import type { EventStore } from './ports/event-store.ts'
 import type { ReadModel } from './projecting/model.ts'
-import { type Database, sql } from './sql.ts'
+import { type Database, type RawBuilder, sql } from './sql.ts'
 
 /** How a consumer of the log stands; times in seconds. */
 export type ConsumerStatus = {
@@ -73,26 +74,92 @@ export async function consumerStatus(db: Database, models: readonly ReadModel[],
   })
 }
 
-/** About so many events behind, a read model is said to be no more ready. */
+/** What waits for its time to come, and that has come. */
+export type Due = { readonly count: number; readonly oldestSeconds: number }
+
+/** What the process and the deployment are like now. */
+export type Health = {
+  /** `degraded`: it serves, and something needs a person. `not_ready`: it cannot serve. */
+  readonly state: 'ready' | 'degraded' | 'not_ready'
+  /** What is wrong, a sentence each; empty where all is well. */
+  readonly reasons: readonly string[]
+  readonly parts: readonly PartStatus[]
+}
+
+export type Status = { readonly head: number; readonly consumers: readonly ConsumerStatus[] }
+
+/** Looks at everything for operators and probes. One look at a time each, however many ask. */
+export type Watch = {
+  readonly status: () => Promise<Status>
+  readonly parts: () => Promise<readonly PartStatus[]>
+  /** Mails and timers that are due. */
+  readonly due: () => Promise<{ readonly mails: Due; readonly timers: Due }>
+  /** Never rejects, and takes no longer than a part has to answer. */
+  readonly health: () => Promise<Health>
+}
+
+/** About so many events behind, a read model is said to be too late. */
 const eventsBehind = 10_000
 
-/** Why this process cannot serve as it should. A model that lags is told, for reads that name a newer token have to wait for it. */
-export async function troublesOf(
-  store: Pick<EventStore, 'head' | 'positionsPerEvent'>,
-  db: Database,
-  models: readonly ReadModel[],
-): Promise<string[]> {
-  const [head, consumers] = await Promise.allSettled([store.head(), consumerStatus(db, models, 0)])
-  if (head.status === 'rejected' || consumers.status === 'rejected')
-    return [...silence('the event log', head), ...silence('the database', consumers)]
-  return consumers.value.flatMap(({ name, state, position }) => {
+export function watch({
+  store,
+  db,
+  models,
+  timers,
+  parts: watched,
+}: {
+  readonly store: Pick<EventStore, 'head' | 'positionsPerEvent'>
+  readonly db: Database
+  readonly models: readonly ReadModel[]
+  /** The model of timers. */
+  readonly timers: ReadModel
+  readonly parts: readonly Part[]
+}): Watch {
+  const parts = new Parts(watched)
+  const status = atOnce(async () => {
+    const head = await store.head()
+    return { head, consumers: await consumerStatus(db, models, head) }
+  })
+  const due = atOnce(async () => {
+    const [row] = await db.run<{ mails: Due; timers: Due }>(sql`
+      select (select ${dueJson(sql`at`)} from kernel.outbox where due <= now()) as mails,
+        (select ${dueJson(sql`due`)} from ${sql.table(`${timers.key}.timers`)} where due <= now()) as timers`)
+    return row ?? { mails: nothing, timers: nothing }
+  })
+  return {
+    status,
+    due,
+    parts: () => parts.look(),
+    async health() {
+      const looked = await parts.look()
+      const away = looked.flatMap(({ called, away }) => (away === null ? [] : [`${called} does not answer: ${away.reason}`]))
+      if (looked.some(({ needed, away }) => needed && away !== null)) return { state: 'not_ready', reasons: away, parts: looked }
+      // What serves at all does so for most: a model that stands still is the same in every process, and a router would have none left.
+      const known = await inTime(status().catch(() => null))
+      const late = known === null ? ['the read models could not be looked at'] : troublesOf(known, store.positionsPerEvent)
+      const reasons = [...away, ...late]
+      return { state: reasons.length === 0 ? 'ready' : 'degraded', reasons, parts: looked }
+    },
+  }
+}
+
+const nothing: Due = { count: 0, oldestSeconds: 0 }
+const dueJson = (since: RawBuilder<unknown>): RawBuilder<Due> =>
+  sql`json_build_object('count', count(*), 'oldestSeconds', coalesce(round(extract(epoch from now() - min(${since}))), 0))`
+
+/** The same look for all who ask while it is under way. */
+function atOnce<T>(look: () => Promise<T>): () => Promise<T> {
+  let looking: Promise<T> | null = null
+  return () =>
+    (looking ??= look().finally(() => {
+      looking = null
+    }))
+}
+
+const troublesOf = ({ consumers }: Status, positionsPerEvent: number): string[] =>
+  consumers.flatMap(({ name, state, lag }) => {
     if (state === 'paused') return [`${name} is paused at an event that it cannot project`]
-    const lag = head.value - position
-    return lag > eventsBehind * store.positionsPerEvent && state !== 'waiting_for_upgrade'
+    return lag > eventsBehind * positionsPerEvent && state !== 'waiting_for_upgrade'
       ? [`${name} is ${lag} positions behind the log`]
       : []
   })
-}
-
-const silence = (part: string, answer: PromiseSettledResult<unknown>): string[] =>
-  answer.status === 'rejected' ? [`${part} does not answer: ${(answer.reason as Error).message || 'no connection'}`] : []

@@ -107,14 +107,9 @@ export class Tracing {
   }
 
   /** A store whose appends have a span for each event, at the place that its readers find by the event alone. */
-  store(store: EventStore): EventStore {
+  store(store: Pick<EventStore, 'read' | 'append'>): Pick<EventStore, 'read' | 'append'> {
     return {
-      maxEventBytes: store.maxEventBytes,
-      positionsPerEvent: store.positionsPerEvent,
       read: stream => store.read(stream),
-      subscribe: subscription => store.subscribe(subscription),
-      head: () => store.head(),
-      close: () => store.close(),
       append: async (stream, events, expected) => {
         const spans = events.map(({ id, type, metadata: { correlationId } }) => {
           const { traceId, sampled } = this.#traceOf(correlationId)

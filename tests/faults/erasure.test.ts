@@ -4,7 +4,6 @@ import { PostgresKeyStore } from '../../src/adapters/postgres/keys.ts'
 import type { Commands } from '../../src/commands/context.ts'
 import type { EventStore } from '../../src/kernel/ports/event-store.ts'
 import { unavailable } from '../../src/kernel/problem.ts'
-import { Secrets } from '../../src/kernel/secrets.ts'
 import { sql } from '../../src/kernel/sql.ts'
 import { destroyErasedKeys } from '../../src/reactions/accounts.ts'
 import { type TestApp, testApp } from '../support/app.ts'
@@ -33,6 +32,7 @@ function stumbling(parts: Commands, stumbled: string[]): Commands {
       destroy: once('key', ids => keys.destroy(ids)),
     },
     storage: {
+      look: () => storage.look(),
       put: (key, bytes, type) => storage.put(key, bytes, type),
       get: key => storage.get(key),
       list: prefix => storage.list(prefix),
@@ -77,7 +77,7 @@ describe('a start destroys the keys of the erased again', () => {
   let keys: PostgresKeyStore
   beforeAll(async () => {
     app = await testApp()
-    keys = new PostgresKeyStore(app.app.db, new Secrets(app.secret).key('master'))
+    keys = new PostgresKeyStore(app.app.db, () => app.app.commands.reading.secrets.key('master'))
   })
   afterAll(() => app.stop())
 

@@ -100,6 +100,11 @@ export class NatsBus implements Bus {
     return () => subscription.unsubscribe()
   }
 
+  async look(): Promise<void> {
+    if (!this.#connected) throw new Error('not connected')
+    await this.#connection.flush()
+  }
+
   /** Ends after what was published is sent and what has arrived is handled, within seconds. */
   async close(): Promise<void> {
     if (this.#closed) return

@@ -71,6 +71,10 @@ export class EventStoreDb implements EventStore {
     this.#appending = acquireAppender(options.url, this.#patience.settle)
   }
 
+  get reconnects(): number {
+    return this.#readers.replaced
+  }
+
   append(stream: string, events: readonly StoredEvent[], expected: number): Promise<Appended> {
     const appended = this.#append(stream, events, expected).finally(() => this.#appends.delete(appended))
     this.#appends.add(appended)

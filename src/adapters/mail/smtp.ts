@@ -12,6 +12,8 @@ export type Post = {
   messageId(key: string): string
   /** Resolves when the server has taken it. @throws Undeliverable where it never will; any other error is for a later try */
   deliver(letter: Letter, signal: AbortSignal): Promise<void>
+  /** Connects and signs in, no more. Rejects, with the reason, where that does not work. */
+  look(): Promise<void>
 }
 
 /** The mail itself is refused, for good. The message says by what code, and never repeats an address. */
@@ -53,6 +55,13 @@ export function smtpPost(url: string, from: Sender): Post {
 
   return {
     messageId,
+    async look() {
+      try {
+        await transport.verify()
+      } catch (error) {
+        throw new Error(reasonOf(error))
+      }
+    },
     async deliver({ key, to, subject, text }, signal) {
       if (!isMailAddress(to)) throw new Undeliverable('the address is none')
       try {

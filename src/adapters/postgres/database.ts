@@ -61,6 +61,13 @@ export async function closePool(pool: pg.Pool): Promise<void> {
   while (open.size > 0) await once(pool, 'remove')
 }
 
+/** How many connections of a pool are open and idle, and how many statements wait for one. */
+export const busyness = (pool: pg.Pool): { open: number; idle: number; waiting: number } => ({
+  open: pool.totalCount,
+  idle: pool.idleCount,
+  waiting: pool.waitingCount,
+})
+
 /** What statements run on: the pool, one connection of it, or the pipeline. */
 type Running = {
   query<Row extends pg.QueryResultRow>(config: pg.QueryConfig): Promise<pg.QueryResult<Row>>

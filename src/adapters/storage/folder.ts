@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, open, opendir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { access, constants, mkdir, open, opendir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import { Readable } from 'node:stream'
 import type { Storage } from '../../kernel/ports/storage.ts'
@@ -62,6 +62,8 @@ export async function folderStorage(folder: string): Promise<Storage> {
       await rm(path, { recursive: true, force: true })
       await unlessMissing(syncFolder(dirname(path)))
     },
+
+    look: () => access(aside, constants.R_OK | constants.W_OK),
 
     async *list(prefix) {
       mustBePrefix(prefix)

@@ -82,6 +82,8 @@ export async function s3Storage(options: S3Options): Promise<Storage> {
       for await (const keys of pages(prefix)) yield* keys
     },
 
+    look: () => bucket.look(),
+
     async presign(key, seconds) {
       contentTypeOf(key)
       if (!(seconds >= 1 && seconds <= longestPresigned))
@@ -184,6 +186,12 @@ class Bucket {
       keys: [...text.matchAll(/<Key>([^<]*)<\/Key>/g)].map(([, key]) => unescaped(key!)),
       next: next === undefined ? undefined : unescaped(next),
     }
+  }
+
+  /** One small request, without a second try. @throws Refused */
+  async look(): Promise<void> {
+    const found = await this.#once('GET', `${this.#settings.base}?list-type=2&max-keys=1`, {})
+    if (found === null) throw new Refused('404 NoSuchBucket', false)
   }
 
   /** @throws StartupError */

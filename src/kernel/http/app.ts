@@ -26,7 +26,16 @@ export type HttpOptions = {
   /** Where a span a request is made. */
   readonly tracing?: Tracing | null
   /** Told of every answer, for metrics. The route is a pattern (`/v1/posts/:id`). */
-  readonly observe?: (answer: { method: string; route: string; status: number; ms: number }) => void
+  readonly observe?: (answer: Answer) => void
+}
+
+export type Answer = {
+  readonly method: string
+  readonly route: string
+  readonly status: number
+  readonly ms: number
+  /** Why there is no better answer than 503; null for any other. */
+  readonly unavailable: Problem | null
 }
 
 /** The app that every route is mounted on, with the manners that hold for all: request ids, access log, headers, CORS, limits, problems. */
@@ -57,7 +66,8 @@ function identified({ log, trustedProxies, observe }: HttpOptions): MiddlewareHa
     const route = matchedRoutes(c).findLast(({ method }) => method !== 'ALL')?.path ?? 'none'
     const answer = { method: c.req.method, route, status: c.res.status, ms: Math.round((performance.now() - started) * 10) / 10 }
     c.var.log.info(answer, 'answered')
-    observe?.(answer)
+    const { problem } = c.var
+    observe?.({ ...answer, unavailable: problem?.status === 503 ? problem : null })
   }
 }
 

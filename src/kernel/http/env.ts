@@ -1,16 +1,24 @@
 import type { HttpBindings } from '@hono/node-server'
 import { type Env, Hono } from 'hono'
 import type { Logger } from 'pino'
+import type { Problem } from '../problem.ts'
 import type { RequestLimits } from './rate-limit.ts'
 
 /**
  * What the edge gives every handler: `c.var.requestId`, `c.var.log` (its lines carry the request id), `c.var.clientAddress`, `c.var.limits`, and
- * `c.var.correlationId` for what it writes: the request id, or the trace of a caller that names one.
+ * `c.var.correlationId` for what it writes: the request id, or the trace of a caller that names one. `c.var.problem` is what was answered with instead.
  */
 export type HttpEnv = {
   /** Node's request and response; absent where a test calls `app.request`. */
   Bindings: Partial<HttpBindings>
-  Variables: { requestId: string; correlationId: string; log: Logger; clientAddress: string; limits: RequestLimits }
+  Variables: {
+    requestId: string
+    correlationId: string
+    log: Logger
+    clientAddress: string
+    limits: RequestLimits
+    problem?: Problem
+  }
 }
 
 /**

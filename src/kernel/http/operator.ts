@@ -15,12 +15,18 @@ export function isLocal(c: Context<HttpEnv>): boolean {
   return isLoopback(peer) && isLoopback(c.var.clientAddress) && loopbackHost.test(c.req.header('host') ?? 'localhost')
 }
 
-/** Whether an operator asks: on loopback outside production, else with `Authorization: Bearer $OPS_TOKEN`. */
+/** Whether an operator asks: on loopback outside production, else with `Authorization: Bearer $OPS_TOKEN`, or in a browser with the token as the password of any name. */
 export function isOperator(
   c: Context<HttpEnv>,
   { production, opsToken }: { production: boolean; opsToken: string | null },
 ): boolean {
   if (!production && isLocal(c)) return true
-  const sent = /^bearer +(\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1]
-  return opsToken !== null && sent !== undefined && sameBytes(Buffer.from(sent), Buffer.from(opsToken))
+  const [, scheme, shown = ''] = /^(bearer|basic) +(\S+)$/i.exec(c.req.header('authorization') ?? '') ?? []
+  const sent =
+    scheme?.toLowerCase() === 'basic'
+      ? Buffer.from(shown, 'base64')
+          .toString()
+          .replace(/^[^:]*:/, '')
+      : shown
+  return opsToken !== null && sent !== '' && sameBytes(Buffer.from(sent), Buffer.from(opsToken))
 }

@@ -35,6 +35,7 @@ export function onError(classify: (error: unknown) => Problem | null): ErrorHand
     const problem = error instanceof Problem ? error : (classify(error) ?? fromHono(error))
     if (problem === null || problem.code === 'internal') c.var.log?.error({ err: loggable(error) }, 'a request failed')
     else if (problem.status >= 500) c.var.log?.warn({ err: loggable(problem.cause ?? problem) }, problem.message)
+    if (problem !== null) c.set('problem', problem)
     return problemResponse(
       problem ?? new Problem('internal', 'This is a fault of the server. It has been logged under the request id.'),
     )

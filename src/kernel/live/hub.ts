@@ -59,6 +59,12 @@ export class Hub {
     return size
   }
 
+  /** How many rows of the journal this node has not routed yet. */
+  async behind(): Promise<number> {
+    const { seq } = await this.#parts.journal.head()
+    return Math.max(0, seq - this.#tail.seq)
+  }
+
   /** The id behind which a client that connects now would begin. */
   get lastEventId(): string {
     return this.#idOf(this.#tail.seq)

@@ -4,5 +4,7 @@ export interface Bus {
   publish(subject: string, message: unknown): void
   /** `*` stands for one word of the subject, `>` at its end for all that follow (as in NATS). Returns how to stop. */
   subscribe(pattern: string, handler: (message: unknown, subject: string) => void): () => void
+  /** Rejects where what carries it between processes is away. */
+  look?(): Promise<void>
   close(): Promise<void>
 }

@@ -28,6 +28,8 @@ export interface EventStore {
   readonly maxEventBytes: number
   /** About how many positions an event takes: 1 where they count events, its bytes where they are offsets. */
   readonly positionsPerEvent: number
+  /** How often it had to connect anew, where it has a connection of its own. */
+  readonly reconnects?: number
   /**
    * Appends all or none, durable when it returns. A retry of the same event ids at the same revision answers as the first time.
    * @param expected the revision of the stream's last event, or `noStream`

@@ -16,4 +16,6 @@ export interface Storage {
   list(prefix: string): AsyncIterable<string>
   /** A URL from which anybody can GET the object for so many seconds (1 to 60), where the store can make such. It is not looked whether the object is there. */
   presign?(key: string, seconds: number): Promise<string>
+  /** Rejects, at once and with the reason, where the store does not serve. */
+  look(): Promise<void>
 }

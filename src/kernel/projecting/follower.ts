@@ -19,6 +19,8 @@ export type Following = {
   readonly isTransient: (error: unknown) => boolean
   /** Told after every commit, with the consumer's key and how far it is. */
   readonly committed: (key: string, position: number) => void
+  /** Told of every failure of a consumer, also where it is tried again. */
+  readonly failed: (key: string) => void
   /** Told when nothing is left to do of what the dispatcher handed out. */
   readonly settled: () => void
 }
@@ -102,6 +104,7 @@ export class Follower {
         else if (isTransient(error)) log.warn({ consumer: key, error: String(error) }, 'waits for the database or the log')
         else log.error({ consumer: key, err: error }, 'a consumer failed outside its events')
         failures++
+        this.#with.failed(key)
       } finally {
         await this.#release()
       }
@@ -193,6 +196,7 @@ export class Follower {
         return
       } catch (error) {
         if (error instanceof LeaseLost) throw error
+        this.#with.failed(key)
         if (isTransient(error) || isUnavailable(error)) {
           log.warn({ consumer: key, error: String(error) }, 'a batch waits and is tried again')
           await this.#rest(Math.min(50 * 2 ** failures, 3_000), signal)

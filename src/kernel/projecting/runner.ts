@@ -17,6 +17,8 @@ export type RunnerParts = {
   readonly log: Log
   readonly holder: string
   readonly isTransient: (error: unknown) => boolean
+  /** Told of every failure of a consumer. */
+  readonly failed?: (key: string) => void
 }
 
 /** Runs this process's share of the consumers. */
@@ -38,7 +40,7 @@ export class Runner {
   }
 
   async start(): Promise<void> {
-    const { store, db, bus, log, holder, isTransient } = this.#parts
+    const { store, db, bus, log, holder, isTransient, failed = () => {} } = this.#parts
     const { signal } = this.#stopping
     const head = await store.head()
     const dispatcher = new Dispatcher(
@@ -57,6 +59,7 @@ export class Runner {
           holder,
           log,
           isTransient,
+          failed,
           committed: (key, position) => bus.publish(positionsSubject, { [key]: position }),
           settled: () => this.#note(),
         }),

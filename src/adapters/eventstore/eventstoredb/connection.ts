@@ -70,12 +70,18 @@ export class Connection {
   #heard = 0
   #connecting: Promise<EventStoreDBClient> | null = null
   #settling: Promise<void> = Promise.resolve()
+  #replaced = 0
 
   /** @param settle ends what a replaced client still has under way; the next one is made after it */
   constructor(url: string, settle: (client: EventStoreDBClient) => Promise<void>) {
     // The last one counts: with `false`, wrong revisions would be returned as if they were results.
     this.#url = `${url}${url.includes('?') ? '&' : '?'}throwOnAppendFailure=true`
     this.#settle = settle
+  }
+
+  /** How often a client had to be replaced. */
+  get replaced(): number {
+    return this.#replaced
   }
 
   /** The client of now, or a new one as soon as it has answered, within so many milliseconds. */
@@ -105,6 +111,7 @@ export class Connection {
 
   #replace(client: EventStoreDBClient): void {
     this.#client = null
+    this.#replaced++
     this.#settling = this.#settle(client)
   }
 
