@@ -23,6 +23,9 @@ export type Sizes = {
   readonly seconds: number
   /** Live sockets at the same time, at most. */
   readonly sockets: number
+  /** As the loader has them: accounts that follow the first one alone, and how many the second one follows. */
+  readonly crowd?: number
+  readonly eager?: number
 }
 
 /** Somebody loaded, with a session. */

@@ -4,6 +4,7 @@ import { fillLog, type Placed } from '../adapters/eventstore/bulk.ts'
 import { EmbeddedEventStore } from '../adapters/eventstore/embedded.ts'
 import { closePool, openPool } from '../adapters/postgres/database.ts'
 import type { PostgresKeyStore } from '../adapters/postgres/keys.ts'
+import { openRoot } from '../adapters/postgres/root.ts'
 import { type Foundation, migrations, openFoundation } from '../app.ts'
 import { fanOutLimits } from '../commands/feed.ts'
 import type { Config } from '../config.ts'
@@ -56,6 +57,10 @@ export type LoadSize = {
   readonly comments: number
   /** How many pictures the n-th account has uploaded and not used. */
   readonly unused?: (n: number) => number
+  /** How many more accounts there are that follow the first one, which posts one in a thousand then, and do nothing else. */
+  readonly crowd?: number
+  /** How many accounts the second one follows, if not as many as the others. */
+  readonly eager?: number
 }
 
 /** What a demonstration of many accounts and posts has of the rest. */
@@ -79,6 +84,7 @@ export async function openLoaded(
   try {
     const { db, keys, store } = foundation
     await migrate(db, migrations, models)
+    await openRoot(db, secrets)
     const [running] = await db.run(sql`select key from kernel.consumers where holder is not null and lease_until > now() limit 1`)
     if (running !== undefined) throw new StartupError('A server runs on this database: stop it, then load.')
     if (!(store instanceof EmbeddedEventStore))
@@ -139,7 +145,7 @@ const only = (keys: ReadonlyMap<string, Buffer>): KeyStore => {
 
 /** What the commands would have written, in bulk. Pictures have no files. All of it happened days ago, so that nobody is told of it. */
 async function load({ pool, keys, secrets, namespace, passwordHash }: LoadParts, size: LoadSize): Promise<number> {
-  const people = Array.from({ length: size.accounts }, () => newId<'account'>())
+  const people = Array.from({ length: size.accounts + (size.crowd ?? 0) }, () => newId<'account'>())
   const made = new Map<string, Buffer>()
   for (let n = 0; n < people.length; n += 10_000)
     for (const [id, key] of await keys.createAll(people.slice(n, n + 10_000))) made.set(id, key)
@@ -156,7 +162,7 @@ type Making = {
 
 async function* network({ codec, people, secrets, passwordHash }: Making, size: LoadSize): AsyncIterable<Placed[]> {
   const random = randomOf('network')
-  const acts = 3 * size.accounts + size.posts * (1 + size.likes + size.comments)
+  const acts = 3 * people.length + size.posts * (1 + size.likes + size.comments)
   const start = Date.now() - from * day
   let acted = 0
   const clock = (): string => iso(start + Math.min(1, acted++ / acts) * (from - to) * day)
@@ -204,7 +210,8 @@ async function* network({ codec, people, secrets, passwordHash }: Making, size: 
   /** Streams that have an event already: of pairs that follow each other. */
   const pairs = new Set<number>()
   for (const [n, followerId] of people.entries()) {
-    const wanted = followeesOf(n, people.length, size.followees, random)
+    const count = n === 1 ? (size.eager ?? size.followees) : size.followees
+    const wanted = n < size.accounts ? followeesOf(n, size.accounts, count, random) : [0]
     await act(
       followerId,
       [...wanted].map(other => {
@@ -230,7 +237,7 @@ async function* network({ codec, people, secrets, passwordHash }: Making, size: 
 
   const posting = progressBar('posts', size.posts)
   for (let n = 0; n < size.posts; n++) {
-    const author = Math.floor(random() * people.length)
+    const author = size.crowd !== undefined && n % 1_000 === 0 ? 0 : Math.floor(random() * size.accounts)
     const authorId = people[author]!
     const [postId, mediaId] = [newId<'post'>(), newId<'media'>()]
     await act(authorId, [
