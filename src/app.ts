@@ -24,7 +24,8 @@ import {
   openPipeline,
   openPool,
 } from './adapters/postgres/database.ts'
-import { erasuresSeenSchema, keysSchema, PostgresKeyStore } from './adapters/postgres/keys.ts'
+import { erasuresSeenSchema, keysSchema, PostgresKeyStore, rootSchema } from './adapters/postgres/keys.ts'
+import { openRoot } from './adapters/postgres/root.ts'
 import { folderStorage } from './adapters/storage/folder.ts'
 import { s3Storage } from './adapters/storage/s3.ts'
 import type { AppEnv } from './api/env.ts'
@@ -78,6 +79,7 @@ export const migrations = [
   { name: 'keys', ddl: keysSchema },
   { name: 'log', ddl: logSchema },
   { name: 'keys_erasures_seen', ddl: erasuresSeenSchema },
+  { name: 'keys_root', ddl: rootSchema },
 ]
 
 export type AppOptions = {
@@ -174,7 +176,7 @@ export async function openFoundation(
     config.eventStoreUrl === null
       ? new EmbeddedEventStore(logPool, config.namespace, broken)
       : await eventStoreAt(config.eventStoreUrl)
-  const keys = new PostgresKeyStore(brief, secrets.key('master'))
+  const keys = new PostgresKeyStore(brief, () => secrets.key('master'))
   return {
     db,
     brief,
@@ -231,6 +233,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     const timers = timersModel(timerList)
     const models = [...readModels, liveModel, timers]
     await migrate(db, migrations, models)
+    if (await openRoot(db, secrets)) log.info({}, 'SECRET was changed: the root of the lasting keys is kept under the new one')
     const { epoch, liveEpoch } = await epochs(db)
     await refuseLostLog(db, store)
 

@@ -3,13 +3,14 @@ import { join } from 'node:path'
 import { EmbeddedEventStore } from './adapters/eventstore/embedded.ts'
 import { landscape } from './adapters/media/landscape.ts'
 import { connectionOf } from './adapters/postgres/embedded.ts'
+import { openRoot } from './adapters/postgres/root.ts'
 import { type Foundation, migrations, openFoundation, startApp } from './app.ts'
 import { demo, demoSize } from './cli/demo.ts'
 import { demoPassword } from './cli/invention.ts'
 import { loadedUsername, openLoaded, usual } from './cli/load.ts'
 import { allModels } from './cli/models.ts'
 import { rebuildAll, verifyAll } from './cli/prints.ts'
-import { exportKeys, exportLog, importKeys, importLog } from './cli/transfer.ts'
+import { exportKeys, exportLog, importKeys, importLog, refuseUsed } from './cli/transfer.ts'
 import { type Config, readConfig } from './config.ts'
 import { migrate } from './kernel/migrate.ts'
 import { registerConsumers } from './kernel/projecting/leases.ts'
@@ -32,7 +33,7 @@ const help = `Darkroom's operator's tool. It works on the same environment as th
                                         --heal rebuilds those that differ, and exits 0 where they are equal then
   npm run darkroom -- demo [POSTS]      fills the network: 200 accounts, 2,000 posts (or POSTS, and a tenth as many accounts), likes, comments
   npm run darkroom -- demo --size ACCOUNTSxPOSTS   fills an empty network in bulk, of any size, pictures without files; the server must not run
-  npm run darkroom -- export-log FILE [KEYS]   writes the whole log as NDJSON, and the wrapped keys apart; both, and SECRET, make it again
+  npm run darkroom -- export-log FILE [KEYS]   writes the whole log as NDJSON, and the wrapped keys apart; both, and the SECRET of then, make it again
   npm run darkroom -- import-log FILE [KEYS]   fills an empty log from them: a new epoch, read models rebuilt; the server must not run
   npm run darkroom -- resume NAME       tries the event again at which a paused read model or reaction stands
 `
@@ -58,13 +59,14 @@ async function prepare(): Promise<{ config: Config; setup: Setup }> {
 }
 
 /** Log, keys and read models. */
-async function open(): Promise<{ foundation: Foundation; close(): Promise<void> }> {
+async function open(): Promise<{ foundation: Foundation; secrets: Secrets; close(): Promise<void> }> {
   const { config, setup } = await prepare()
   try {
     const secrets = new Secrets(setup.secret, config.secretPrevious)
     const foundation = await openFoundation({ ...setup, config, secrets, connections: { log: 3, models: 4 } })
     return {
       foundation,
+      secrets,
       async close() {
         await foundation.close()
         await setup.close()
@@ -121,14 +123,16 @@ async function exportAll({ db, store }: Foundation, file: string, keysFile: stri
   print(`${await exportLog(store, file)} events in ${file}`)
   if (keysFile !== undefined)
     print(
-      `${await exportKeys(db, keysFile)} keys in ${keysFile}: they open under the same SECRET alone. Keep them apart from the log.`,
+      `${await exportKeys(db, keysFile)} keys in ${keysFile}: they open under the SECRET of now alone. Keep them apart from the log.`,
     )
   return 0
 }
 
-async function importAll(foundation: Foundation, file: string, keysFile: string | undefined): Promise<number> {
+async function importAll(foundation: Foundation, secrets: Secrets, file: string, keysFile: string | undefined): Promise<number> {
   const { db, store } = foundation
+  await refuseUsed(foundation)
   if (keysFile !== undefined) print(`${await importKeys(db, keysFile)} keys`)
+  await openRoot(db, secrets)
   print(`${await importLog({ db, store }, allModels, file, store instanceof EmbeddedEventStore ? 200 : 1)} events`)
   await migrate(db, [], allModels)
   await registerConsumers(db, allModels, await store.head())
@@ -208,7 +212,7 @@ async function run(command: string | undefined, given: readonly string[]): Promi
   }
   if (command === 'demo') return args[0] === '--size' ? loadDemo(args[1]) : fillWithDemo(args)
   const models = command === 'rebuild' || command === 'verify' ? (all ? readModels : named(args)) : []
-  const { foundation, close } = await open()
+  const { foundation, secrets, close } = await open()
   try {
     const done = await migrate(foundation.db, migrations, command === 'migrate' ? allModels : [])
     switch (command) {
@@ -218,13 +222,15 @@ async function run(command: string | undefined, given: readonly string[]): Promi
         print(done.length === 0 ? 'Nothing to do: the database is of this release.' : `Done: ${done.join(', ')}`)
         return 0
       case 'rebuild':
+        await openRoot(foundation.db, secrets)
         return await rebuildAll(foundation, models, flagged.has('--restart') ? 'restart' : 'resume')
       case 'verify':
+        await openRoot(foundation.db, secrets)
         return await verifyAll(foundation, models, flagged.has('--heal'))
       case 'export-log':
         return await exportAll(foundation, args[0]!, args[1])
       case 'import-log':
-        return await importAll(foundation, args[0]!, args[1])
+        return await importAll(foundation, secrets, args[0]!, args[1])
       default:
         return await resume(foundation, args[0]!)
     }

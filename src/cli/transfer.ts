@@ -19,8 +19,14 @@ const Line = v.strictObject({
   metadata: v.looseObject({ at: v.pipe(v.string(), v.isoTimestamp()), schemaVersion: v.number(), correlationId: v.string() }),
 })
 
-/** A line of exported keys: still wrapped by the master key, so that they open under the same SECRET alone; null for a destroyed one. */
-const KeyLine = v.strictObject({ subject: v.pipe(v.string(), v.uuid()), wrapped: v.nullable(v.string()) })
+/**
+ * A line of exported keys. First the root, wrapped under SECRET, so that they open under that one alone; then each person's key, wrapped by one that comes from
+ * the root, null for a destroyed one.
+ */
+const KeyLine = v.union([
+  v.strictObject({ root: v.string() }),
+  v.strictObject({ subject: v.pipe(v.string(), v.uuid()), wrapped: v.nullable(v.string()) }),
+])
 
 const writeAt = 1_000_000
 
@@ -90,9 +96,11 @@ export async function exportLog(store: EventStore, file: string, step: (events: 
   return writeLines(file, eventsOf(store, await store.head(), step))
 }
 
-/** Writes every person's wrapped key, and the tombstones. Returns their number. */
+/** Writes the wrapped root, every person's wrapped key, and the tombstones. Returns the number of keys. */
 export async function exportKeys(db: Database, file: string): Promise<number> {
+  const [root] = await db.run<{ wrapped: Buffer }>(sql`select wrapped from keys.root`)
   async function* keys(): AsyncIterable<object> {
+    if (root !== undefined) yield { root: root.wrapped.toString('base64') }
     for (let after = '00000000-0000-0000-0000-000000000000'; ; ) {
       const rows = await db.run<{ subject: string; wrapped: Buffer | null }>(
         sql`select subject, wrapped from keys.keys where subject > ${after} order by subject limit 1000`,
@@ -102,15 +110,22 @@ export async function exportKeys(db: Database, file: string): Promise<number> {
       after = rows.at(-1)!.subject
     }
   }
-  return writeLines(file, keys())
+  return (await writeLines(file, keys())) - (root === undefined ? 0 : 1)
 }
 
-/** Adds keys that are not there; a tombstone stays one. Returns how many lines there were. */
+/** Adds root and keys that are not there; a tombstone stays one. Returns how many keys there were. */
 export async function importKeys(db: Database, file: string): Promise<number> {
+  // One that a server made for itself, and nobody has used.
+  await db.run(sql`delete from keys.root where not exists (select from keys.keys)`)
   let count = 0
-  // These keys may be older than what was seen of the log's erasures: the next start looks at all of them.
-  await db.run(sql`delete from keys.erasures_seen`)
-  for await (const { subject, wrapped } of linesOf(file, KeyLine)) {
+  for await (const line of linesOf(file, KeyLine)) {
+    if ('root' in line) {
+      await db.run(
+        sql`insert into keys.root (wrapped) values (${Buffer.from(line.root, 'base64')}) on conflict (single) do nothing`,
+      )
+      continue
+    }
+    const { subject, wrapped } = line
     await db.run(sql`
       insert into keys.keys (subject, wrapped, destroyed_at)
       values (${subject}, ${wrapped === null ? null : Buffer.from(wrapped, 'base64')}, ${wrapped === null ? sql`now()` : null})
@@ -126,11 +141,18 @@ async function hasEvents(store: EventStore): Promise<boolean> {
   return false
 }
 
+/** @throws StartupError where the log has events, or a server runs */
+export async function refuseUsed({ db, store }: { db: Database; store: EventStore }): Promise<void> {
+  if (await hasEvents(store)) throw new StartupError('The log is not empty: import into a new DATA_DIR or DATABASE_URL.')
+  const [running] = await db.run(sql`select key from kernel.consumers where holder is not null and lease_until > now() limit 1`)
+  if (running !== undefined) throw new StartupError('A server runs on this database: stop it, then import.')
+}
+
 /**
  * Fills an empty log from an export, in its order, and begins a new epoch: old tokens are refused, live clients start anew. Read models begin
- * again (rebuild them next); reactions begin at what comes. The server must not run.
+ * again (rebuild them next); reactions begin at what comes. Ask `refuseUsed` before.
  * @param atOnce streams that are appended to at once, each once: more than one where the log keeps the order in which appends begin
- * @throws StartupError where the log has events or a server runs, or where the file is not an export
+ * @throws StartupError where the file is not an export
  */
 export async function importLog(
   { db, store }: { db: Database; store: EventStore },
@@ -138,9 +160,6 @@ export async function importLog(
   file: string,
   atOnce: number,
 ): Promise<number> {
-  if (await hasEvents(store)) throw new StartupError('The log is not empty: import into a new DATA_DIR or DATABASE_URL.')
-  const [running] = await db.run(sql`select key from kernel.consumers where holder is not null and lease_until > now() limit 1`)
-  if (running !== undefined) throw new StartupError('A server runs on this database: stop it, then import.')
   let events = 0
   let run = new Map<string, { events: StoredEvent[]; expected: number }>()
   const flush = async (): Promise<void> => {

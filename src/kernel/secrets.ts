@@ -1,23 +1,21 @@
 import { createCipheriv, createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto'
 
-/** What the one SECRET is used for; each use has a key of its own. */
-export type SecretUse =
-  | 'names'
-  | 'emails'
-  | 'idempotency'
-  | 'master'
-  | 'tokens'
-  | 'cursors'
-  | 'pictures'
-  | 'access'
-  | 'refresh'
-  | 'receipts'
-  | 'guesses'
+/** What may never change: it is in the log, or opens what is. `guesses` is here so that a change of SECRET forgives none. */
+export type LastingUse = 'names' | 'emails' | 'idempotency' | 'master' | 'guesses'
 
-/** The keys of every use: 32 bytes each, by HKDF-SHA-256 (RFC 5869) from SECRET, named by use. */
+/** What changes with SECRET, and is accepted under the one before it. */
+export type PassingUse = 'root' | 'tokens' | 'cursors' | 'pictures' | 'access' | 'refresh'
+
+const lasting: ReadonlySet<LastingUse | PassingUse> = new Set<LastingUse>(['names', 'emails', 'idempotency', 'master', 'guesses'])
+
+/**
+ * The keys of every use: 32 bytes each, by HKDF-SHA-256 (RFC 5869), named by use; of lasting uses from the root, which is made once for a deployment and kept
+ * wrapped under SECRET, of the others from SECRET itself.
+ */
 export class Secrets {
   readonly #current: string
   readonly #previous: string | null
+  #root: string | null = null
   readonly #keys = new Map<string, Buffer>()
 
   constructor(current: string, previous: string | null = null) {
@@ -25,26 +23,42 @@ export class Secrets {
     this.#previous = previous
   }
 
+  /** SECRET and, where it is set, SECRET_PREVIOUS. */
+  get texts(): readonly string[] {
+    return this.#previous === null ? [this.#current] : [this.#current, this.#previous]
+  }
+
+  /** Gives the root, once it is known: no lasting key before. */
+  unlock(root: string): void {
+    this.#root = root
+  }
+
   /** The key that signs and seals now. */
-  key(use: SecretUse): Buffer {
-    return this.#derive(this.#current, use)
+  key(use: LastingUse | PassingUse): Buffer {
+    if (!lasting.has(use)) return this.#derive('current', this.#current, use)
+    if (this.#root === null) throw new Error(`the root is not open: there is no key of ${use} yet`)
+    return this.#derive('root', this.#root, use)
   }
 
   /** The keys that are accepted: the present one, then the one before it where SECRET_PREVIOUS is set. */
-  accepted(use: SecretUse): readonly Buffer[] {
-    return this.#previous === null ? [this.key(use)] : [this.key(use), this.#derive(this.#previous, use)]
+  accepted(use: PassingUse): readonly Buffer[] {
+    return this.#previous === null ? [this.key(use)] : [this.key(use), this.#derive('previous', this.#previous, use)]
   }
 
-  #derive(secret: string, use: SecretUse): Buffer {
-    const name = `${secret === this.#current ? '' : 'previous '}${use}`
+  #derive(from: string, secret: string, use: LastingUse | PassingUse): Buffer {
+    const name = `${from} ${use}`
     let key = this.#keys.get(name)
     if (key === undefined) {
-      key = Buffer.from(hkdfSync('sha256', secret, 'darkroom', use, 32))
+      key = keyOf(secret, use)
       this.#keys.set(name, key)
     }
     return key
   }
 }
+
+/** The key of a use by a secret, or by a root. */
+export const keyOf = (secret: string, use: LastingUse | PassingUse): Buffer =>
+  Buffer.from(hkdfSync('sha256', secret, 'darkroom', use, 32))
 
 const keyObjects = new WeakMap<Buffer, KeyObject>()
 

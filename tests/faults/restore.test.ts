@@ -9,6 +9,8 @@ import { stopEmbeddedPostgres } from '../../src/adapters/postgres/embedded.ts'
 import { rebuild } from '../../src/kernel/projecting/rebuild.ts'
 import { verify } from '../../src/kernel/projecting/verify.ts'
 import { sql } from '../../src/kernel/sql.ts'
+import { accountsModel } from '../../src/projections/accounts/project.ts'
+import { commentsModel } from '../../src/projections/comments/project.ts'
 import { readModels } from '../../src/projections/models.ts'
 import { type Person, picture, type TestApp, type TestAppOptions, testApp } from '../support/app.ts'
 import { type Backup, byDump, byRows, migrated, type Take } from '../support/backup.ts'
@@ -65,7 +67,7 @@ const taken = async (take: Take, ...of: Parameters<Take>): Promise<Backup> => {
 /** Room for the rows of other keys. */
 async function emptied(url: string): Promise<void> {
   const pool = openPool(url, 1, () => {})
-  await pool.query('truncate keys.keys, keys.erasures_seen')
+  await pool.query('truncate keys.root, keys.keys, keys.erasures_seen')
   await pool.end()
 }
 const emptyDatabase = async (): Promise<string> => {
@@ -208,8 +210,8 @@ describe.each(ways)('an erasure after the backup of the log, %s', (_name, take, 
     expect((await at(app, ada).get(`/posts/${post.id}/comments`)).body.items).toEqual([])
     const rows = await app.app.db.run<{
       row: string
-    }>(sql`select row_to_json(a)::text as row from accounts_v1.accounts a union all
-      select row_to_json(c)::text from accounts_v1.credentials c union all select row_to_json(c)::text from comments_v1.comments c`)
+    }>(sql`select row_to_json(a)::text as row from ${accountsModel.t.accounts} a union all
+      select row_to_json(c)::text from ${accountsModel.t.credentials} c union all select row_to_json(c)::text from ${commentsModel.t.comments} c`)
     expect(JSON.stringify(rows)).toContain('ada@example.org')
     for (const word of ['bob', 'words of Bob']) expect(JSON.stringify(rows)).not.toContain(word)
   })

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -26,8 +27,9 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-const darkroom = (databaseUrl: string, ...args: string[]): Promise<Told> =>
-  startTool({ ...environmentOf(databaseUrl), SECRET: from.secret, DATA_DIR: folder }, ...args).done
+const darkroom = (databaseUrl: string, ...args: string[]): Promise<Told> => under({ SECRET: from.secret }, databaseUrl, ...args)
+const under = (secrets: Record<string, string>, databaseUrl: string, ...args: string[]): Promise<Told> =>
+  startTool({ ...environmentOf(databaseUrl), ...secrets, DATA_DIR: folder }, ...args).done
 
 /** All of its log, without the positions. */
 const eventsOf = async ({ app: { store } }: TestApp): Promise<object[]> =>
@@ -57,11 +59,17 @@ it('moves a network: log and keys out, into an empty log, as it was but of a new
   expect((await darkroom(from.databaseUrl, 'export-log', log)).output).toContain('name a file that is not there yet')
   expect((await darkroom(from.databaseUrl, 'import-log', log, keys)).output).toContain('The log is not empty')
 
-  const imported = await darkroom(target.url, 'import-log', log, keys)
+  // Into a deployment that has another SECRET, which nothing opens under without the one of then.
+  const secret = randomBytes(32).toString('base64url')
+  expect(await under({ SECRET: secret }, target.url, 'import-log', log, keys)).toMatchObject({
+    code: 1,
+    output: expect.stringContaining('SECRET is not the one'),
+  })
+  const imported = await under({ SECRET: secret, SECRET_PREVIOUS: from.secret }, target.url, 'import-log', log, keys)
   expect(imported.code, imported.output).toBe(0)
   expect(imported.output).toMatch(new RegExp(`^${text.trim().split('\n').length} events$`, 'm'))
 
-  const to = await testApp({ databaseUrl: target.url, mediaDir: from.mediaDir, secret: from.secret })
+  const to = await testApp({ databaseUrl: target.url, mediaDir: from.mediaDir, secret, config: { secretPrevious: from.secret } })
   try {
     expect(await eventsOf(to)).toEqual(await eventsOf(from))
     const headers = { Authorization: `Bearer ${bob.session.accessToken}` }

@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { expect, vi } from 'vitest'
 import { database, openPool } from '../../src/adapters/postgres/database.ts'
 import { PostgresKeyStore } from '../../src/adapters/postgres/keys.ts'
+import { openRoot } from '../../src/adapters/postgres/root.ts'
 import { allEvents } from '../../src/domain/events.ts'
 import { Codec } from '../../src/kernel/codec.ts'
 import type { LoggedEvent } from '../../src/kernel/events.ts'
@@ -138,7 +139,9 @@ export async function expectVerified(environment: Readonly<Record<string, string
   const pool = openPool(environment.DATABASE_URL!, 6, () => {})
   const db = database(pool)
   const store = await openStore(environment, pool)
-  const codec = new Codec(allEvents, new PostgresKeyStore(db, new Secrets(environment.SECRET!).key('master')))
+  const secrets = new Secrets(environment.SECRET!)
+  await openRoot(db, secrets)
+  const codec = new Codec(allEvents, new PostgresKeyStore(db, () => secrets.key('master')))
   try {
     for (const model of readModels) expect(await verify({ db, store, codec }, model)).toMatchObject({ differences: [], more: 0 })
   } finally {

@@ -1,8 +1,8 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { type ErasureMark, type ErasuresSeen, KeyDestroyed, type KeyStore } from '../../kernel/ports/key-store.ts'
-import { keyObject } from '../../kernel/secrets.ts'
 import { type Database, rows, sql } from '../../kernel/sql.ts'
+import { unwrap, wrap } from './wrapping.ts'
 
 /** The schema of the key store. A row without `wrapped` is the tombstone of a destroyed key. */
 export const keysSchema = `
@@ -24,21 +24,30 @@ create table keys.erasures_seen (
   id uuid not null
 )`
 
+/** The root of the keys that never change, wrapped by one of SECRET; beside the keys, which are worth nothing without it. */
+export const rootSchema = `
+create table keys.root (
+  single boolean primary key default true check (single),
+  wrapped bytea not null,
+  made_at timestamptz not null default now()
+)`
+
 type Row = { subject: string; wrapped: Buffer | null }
 
 /** Data keys in a schema of their own, each wrapped by the master key (AES-256-GCM, bound to its subject). */
 export class PostgresKeyStore implements KeyStore, ErasureMark {
   readonly #db: Database
-  readonly #master: Buffer
+  readonly #master: () => Buffer
   readonly #opened = new LRUCache<string, Buffer>({ max: 100_000, ttl: 60_000 })
 
-  constructor(db: Database, master: Buffer) {
+  /** @param master the key that all others are wrapped by, asked for when one is */
+  constructor(db: Database, master: () => Buffer) {
     this.#db = db
     this.#master = master
   }
 
   async create(subjectId: string): Promise<void> {
-    const wrapped = this.#wrap(subjectId, randomBytes(32))
+    const wrapped = wrap(this.#master(), subjectId, randomBytes(32))
     await this.#db.run(
       sql`insert into keys.keys (subject, wrapped) values (${subjectId}, ${wrapped}) on conflict (subject) do nothing`,
     )
@@ -48,7 +57,7 @@ export class PostgresKeyStore implements KeyStore, ErasureMark {
   /** Makes the keys of many new subjects at once. @throws where one has a key, or had */
   async createAll(subjectIds: readonly string[]): Promise<ReadonlyMap<string, Buffer>> {
     const made = new Map(subjectIds.map(id => [id, randomBytes(32)]))
-    const wrapped = [...made].map(([subject, key]) => ({ subject, wrapped: this.#wrap(subject, key).toString('hex') }))
+    const wrapped = [...made].map(([subject, key]) => ({ subject, wrapped: wrap(this.#master(), subject, key).toString('hex') }))
     await this.#db.run(sql`
       insert into keys.keys (subject, wrapped)
       select subject, decode(wrapped, 'hex') from ${rows('made', { subject: 'uuid', wrapped: 'text' }, wrapped)}`)
@@ -100,24 +109,10 @@ export class PostgresKeyStore implements KeyStore, ErasureMark {
     const keys = new Map<string, Buffer>()
     for (const { subject, wrapped } of found) {
       if (wrapped === null) continue
-      const key = this.#unwrap(subject, wrapped)
+      const key = unwrap(this.#master(), subject, wrapped)
       keys.set(subject, key)
       this.#opened.set(subject, key)
     }
     return keys
-  }
-
-  #wrap(subject: string, key: Buffer): Buffer {
-    const nonce = randomBytes(12)
-    const cipher = createCipheriv('aes-256-gcm', keyObject(this.#master), nonce).setAAD(Buffer.from(subject))
-    return Buffer.concat([nonce, cipher.update(key), cipher.final(), cipher.getAuthTag()])
-  }
-
-  #unwrap(subject: string, wrapped: Buffer): Buffer {
-    const decipher = createDecipheriv('aes-256-gcm', keyObject(this.#master), wrapped.subarray(0, 12)).setAAD(
-      Buffer.from(subject),
-    )
-    decipher.setAuthTag(wrapped.subarray(-16))
-    return Buffer.concat([decipher.update(wrapped.subarray(12, -16)), decipher.final()])
   }
 }
