@@ -190,7 +190,7 @@ describe.skipIf(!hasNats)(`api and projector apart${hasNats ? '' : ', for want o
     await ada.signUp('ada_apart')
     await ben.signUp('ben_apart')
     await ben.send('PUT', `/accounts/${ada.id}/follow`)
-    const live = ben.live()
+    const live = await ben.live()
     const { id } = await ada.send('POST', '/media', await picture())
     await ada.send('POST', '/posts', { media: [{ id }] })
     await vi.waitFor(() => expect(live.messages.map(({ type }) => type)).toContain('feed.post'), patience)

@@ -91,10 +91,13 @@ export class Client {
     }
   }
 
-  /** Listens, across restarts, until `end`: every message once if all is well. @param resumes from its last id; false forgets it */
-  live(resumes = true): { readonly messages: Live[]; end(): void } {
+  /**
+   * Listens, across restarts, until `end`: every message of from now on once, if all is well.
+   * @param resumes from its last id, the first of which it asks for; false forgets it
+   */
+  async live(resumes = true): Promise<{ readonly messages: Live[]; end(): void }> {
     const messages: Live[] = []
-    let last: string | null = null
+    let last: string | null = resumes ? (await this.send('POST', '/live/tickets')).lastEventId : null
     let ended = false
     let socket: WebSocket | null = null
     const open = (): void => {
@@ -109,11 +112,16 @@ export class Client {
         if (resumes && message.id !== undefined) last = message.id
       })
       socket.on('error', () => {})
-      socket.on('close', () => setTimeout(open, 50))
+      let over = false
+      const again = (): void => {
+        if (!over) setTimeout(open, 50)
+        over = true
+      }
+      socket.on('close', again)
       socket.on('unexpected-response', (request, { statusCode }) => {
         request.destroy()
         if (statusCode === 401) this.refresh().catch(error => messages.push({ type: `refused: ${error}`, at: '', data: null }))
-        socket?.emit('close')
+        again()
       })
     }
     open()

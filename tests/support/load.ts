@@ -63,7 +63,7 @@ export async function underLoad(
 ): Promise<void> {
   await author.signUp(`author_${seed}`)
   const postId = await published(author)
-  const listening = author.live()
+  const listening = await author.live()
   await Promise.all(writers.map((writer, n) => writer.signUp(`writer_${n}_${seed}`)))
   const said: string[] = []
   const liked = new Map<Client, boolean>()
