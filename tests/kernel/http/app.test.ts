@@ -6,6 +6,7 @@ import { type HttpOptions, httpApp } from '../../../src/kernel/http/app.ts'
 import { clientAddresses, network } from '../../../src/kernel/http/client-address.ts'
 import { consistencyTokens, idempotencyKey, ifMatch, noStore, withEtag } from '../../../src/kernel/http/headers.ts'
 import { limited, policies } from '../../../src/kernel/http/rate-limit.ts'
+import { Metrics } from '../../../src/kernel/metrics.ts'
 import { Problem } from '../../../src/kernel/problem.ts'
 import { StartupError } from '../../../src/kernel/startup-error.ts'
 
@@ -53,6 +54,16 @@ function setUp(options: Partial<HttpOptions> = {}) {
   })
   return { app, lines, observed }
 }
+
+it('503s are counted by their cause, other answers are not', async () => {
+  const metrics = new Metrics()
+  const { app } = setUp({ observe: metrics.answered })
+  for (const what of ['refused', 'full', 'problem', 'plain']) await app.request(`/v1/throw/${what}`)
+  const text = await metrics.registry.getSingleMetricAsString('darkroom_unavailable_total')
+  expect(text.split('\n').filter(line => line.startsWith('darkroom'))).toEqual([
+    'darkroom_unavailable_total{cause="The database does not answer right now"} 2',
+  ])
+})
 
 type Body = { expected?: number; key?: string; tokens?: string[]; errors?: { path: string }[] }
 const bodyOf = async (answer: Response): Promise<Body> => answer.json() as Promise<Body>
