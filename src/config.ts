@@ -68,9 +68,9 @@ const Environment = v.object({
   ),
   /** `off` for tests and load; refused in production. */
   RATE_LIMIT: v.optional(v.picklist(['on', 'off'], 'write on or off'), 'on'),
-  /** All keys are derived from it. Required in production; else made once in DATA_DIR. */
+  /** All keys come from it, or from a root that is kept under it. Required in production; else made once in DATA_DIR. */
   SECRET: v.optional(v.pipe(text, v.minLength(32, 'write at least 32 characters, as from: openssl rand -base64 32'))),
-  /** Tokens, cursors and pictures made under it are still accepted. */
+  /** The one before: the root is taken over from it, and its tokens, cursors and pictures are still accepted. */
   SECRET_PREVIOUS: v.optional(v.pipe(text, v.minLength(32, 'write at least 32 characters'))),
   /** A PostgreSQL 16 or later with a UTF-8 database; without it the embedded one is used. */
   DATABASE_URL: v.optional(url('postgres:', 'postgresql:')),
