@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { JSONType } from '@eventstore/db-client'
 import pg from 'pg'
 import { Connection, encoded, type Sent } from './client.ts'
 
@@ -15,6 +16,14 @@ export type Job =
     }
   /** One statement a commit, over as many connections as are in flight. $1 is a new UUID, `values` are $2 and on. */
   | { readonly kind: 'sql'; readonly url: string; readonly text: string; readonly values: readonly unknown[] }
+  /** One event to EventStoreDB each, in a new stream that begins so. */
+  | {
+      readonly kind: 'append'
+      readonly url: string
+      readonly prefix: string
+      readonly data: JSONType
+      readonly metadata: JSONType
+    }
 
 export type Asked = Job & { readonly inFlight: number; readonly seconds: number }
 
@@ -122,9 +131,29 @@ async function statements({ url, text, values, inFlight, seconds }: Asked & { ki
   }
 }
 
+async function appends({ url, prefix, data, metadata, inFlight, seconds }: Asked & { kind: 'append' }): Promise<Figures> {
+  const { EventStoreDBClient, jsonEvent, NO_STREAM } = await import('@eventstore/db-client')
+  const client = EventStoreDBClient.connectionString(url)
+  const { promise: broken, reject } = Promise.withResolvers<never>()
+  try {
+    const lane: Lane = (_, ended) => {
+      const event = jsonEvent({ type: 'Appended', data, metadata })
+      client.appendToStream(`${prefix}${randomUUID()}`, event, { expectedRevision: NO_STREAM }).then(() => ended(200, 0), reject)
+    }
+    const lanes = Array.from({ length: inFlight }, () => lane)
+    const pace = { seconds, most: Number.POSITIVE_INFINITY, perSecond: Number.POSITIVE_INFINITY }
+    return await Promise.race([measure(lanes, pace), broken])
+  } finally {
+    await client.dispose()
+  }
+}
+
+const run = (asked: Asked): Promise<Figures> =>
+  asked.kind === 'http' ? http(asked) : asked.kind === 'sql' ? statements(asked) : appends(asked)
+
 process.on('message', async (asked: Asked) => {
   try {
-    process.send?.({ figures: await (asked.kind === 'http' ? http(asked) : statements(asked)) })
+    process.send?.({ figures: await run(asked) })
   } catch (error) {
     process.send?.({ error: String(error) })
   }

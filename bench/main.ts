@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import { loaded, makeFolder, removeFolder, type Sizes, startDeployment } from './deployment.ts'
 import { startBare, startGenerator } from './processes.ts'
 import type { Line, Parts, Row } from './row.ts'
+import { likeOverEventStoreDb } from './rows/eventstoredb.ts'
 import { fanningOut } from './rows/fan-out.ts'
 import { large } from './rows/large.ts'
 import { latency, latencyOverNats } from './rows/latency.ts'
@@ -112,6 +113,10 @@ try {
   const bare = await startBare()
   ending.push(() => bare.end())
   if (usual.some(only)) await ordinary(folder, { sizes, generator, bare })
+  if (only('like')) {
+    say('like over EventStoreDB')
+    lines.push(...(await likeOverEventStoreDb({ sizes, generator, bare })))
+  }
   if (only('large')) lines.push(...(await large(sizes, { generator, bare }, say)))
 } finally {
   for (const end of ending.reverse()) await end()

@@ -3,10 +3,10 @@ import WebSocket from 'ws'
 import { sql } from '../../src/kernel/sql.ts'
 import { postsModel } from '../../src/projections/posts/project.ts'
 import { relationshipsModel } from '../../src/projections/relationships/project.ts'
+import { natsServer, startNats } from '../../tests/support/nats-server.ts'
 import type { Sent } from '../client.ts'
 import { call, type Reader, settled, startDeployment } from '../deployment.ts'
 import { quantile } from '../generator.ts'
-import { startNats } from '../nats.ts'
 import type { Line, Parts, Row } from '../row.ts'
 
 const samples = 200
@@ -128,9 +128,9 @@ export const latency = latencyOver('in-process bus')
 
 /** The same with a NATS between: the folder's server is started anew. */
 export async function latencyOverNats(folder: string, { sizes, generator, bare }: Omit<Parts, 'deployment'>): Promise<Line[]> {
+  if (natsServer === null)
+    return [lineOf('like → visible, comment → live, NATS', [], 'not measured: nats-server is not installed')]
   const nats = await startNats()
-  if (nats === null)
-    return [lineOf('like → visible, comment → live, NATS', [], 'not measured: there is no nats-server on the PATH')]
   try {
     const deployment = await startDeployment(folder, sizes, { NATS_URL: nats.url })
     try {

@@ -11,7 +11,7 @@ import { countOf, type Line, type Measured, mustBe, type Parts, type Row, sideBy
 const mostPerSecond = 15_000
 
 /** What one INSERT writes: about what an event of ours is. */
-const inserted = JSON.stringify({
+export const written = {
   data: {
     actorId: 'a'.repeat(36),
     subject: { kind: 'post', id: 'b'.repeat(36) },
@@ -19,7 +19,8 @@ const inserted = JSON.stringify({
     authorId: 'd'.repeat(36),
   },
   metadata: { at: '2026-01-01T00:00:00.000Z', actorId: 'e'.repeat(36), sessionId: 'f'.repeat(36), correlationId: 'g'.repeat(36) },
-})
+}
+const inserted = JSON.stringify(written)
 
 const insertJob = (url: string): Job => ({
   kind: 'sql',
