@@ -67,13 +67,13 @@ export interface HandshakeLimits {
 export function handshakeLimits(on: boolean, trustedProxies: readonly string[]): HandshakeLimits {
   const addressOf = clientAddresses(trustedProxies)
   const counting = (policy: Policy): ((subject: string) => Promise<void>) => {
-    const [points, duration] = policies[policy]
-    const limiter = new RateLimiterMemory({ keyPrefix: `handshake_${policy}`, points, duration })
+    const [points, seconds] = policies[policy]
+    const limiter = new RateLimiterMemory({ keyPrefix: `handshake_${policy}`, points, duration: seconds })
     return async subject => {
       if (!on) return
       const { consumedPoints, msBeforeNext } = await limiter.consume(subject).catch(limitOf)
       if (consumedPoints <= points) return
-      const wait = Math.max(1, Math.ceil(msBeforeNext / 1000))
+      const wait = secondsOf(msBeforeNext, seconds)
       throw new Problem('rate_limited', `Too many connections: try again in ${wait} s.`, {
         headers: { 'Retry-After': String(wait) },
       })
@@ -115,7 +115,7 @@ class Counted implements RequestLimits {
       return
     }
     const result = await this.#limiters.get(policy)!.consume(this.#subject).catch(limitOf)
-    const wait = Math.max(1, Math.ceil(result.msBeforeNext / 1000))
+    const wait = secondsOf(result.msBeforeNext, seconds)
     this.#left.set(policy, { remaining: result.remainingPoints, seconds: wait })
     if (result.consumedPoints <= points) return
     throw new Problem('rate_limited', `Too many requests (${policy}): try again in ${wait} s.`, {
@@ -132,8 +132,11 @@ class Counted implements RequestLimits {
   }
 }
 
+/** What is left of a window, in whole seconds. The library goes by a clock that may have jumped back; the window itself ends in time. */
+const secondsOf = (ms: number, window: number): number => Math.min(window, Math.max(1, Math.ceil(ms / 1000)))
+
 /** The library rejects with the count where it is used up, with an Error where it fails. */
-export function limitOf(reason: RateLimiterRes | Error): RateLimiterRes {
+function limitOf(reason: RateLimiterRes | Error): RateLimiterRes {
   if (reason instanceof Error) throw reason
   return reason
 }

@@ -1,6 +1,6 @@
 import { HTTPException } from 'hono/http-exception'
 import pino from 'pino'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { databaseProblem } from '../../../src/adapters/postgres/database.ts'
 import { type HttpOptions, httpApp } from '../../../src/kernel/http/app.ts'
 import { clientAddresses, network } from '../../../src/kernel/http/client-address.ts'
@@ -311,6 +311,15 @@ describe('rate limits', () => {
       new RegExp(`^"address";r=${policies.address[0] - 1};t=\\d+, "read";r=${points - 1};t=\\d+$`),
     )
     expect(headers.get('ratelimit-policy')).toBe(`"address";q=${policies.address[0]};w=60, "read";q=${points};w=${seconds}`)
+  })
+
+  it('send nobody away for longer than the window, also where the clock jumps back', async () => {
+    const { app } = setUp()
+    await app.request('/v1/as/ada')
+    const now = vi.spyOn(Date, 'now').mockReturnValue(Date.now() - 3 * 3_600_000)
+    const { headers } = await app.request('/v1/as/ada')
+    now.mockRestore()
+    expect(headers.get('ratelimit')).toMatch(/^"address";r=\d+;t=60, "read";r=\d+;t=60$/)
   })
 
   it('refuse an account that had its share, and nobody else', async () => {
