@@ -11,7 +11,7 @@ import {
 } from '../../kernel/ports/event-store.ts'
 import { unavailable } from '../../kernel/problem.ts'
 import { answerWithin, isTransient } from '../postgres/database.ts'
-import { Wakeups } from './wakeups.ts'
+import { Wakeups, type Woken } from './wakeups.ts'
 
 /**
  * The log's tables and its one way in. Positions are given out under a transaction-level advisory lock, in commit order, so that a reader
@@ -53,9 +53,13 @@ begin
     select a.i, a.had, w.last::bigint from asked a left join allowed w on w.i = a.i order by a.i;
 end $$`
 
+/** An event's JSON, written once. */
+type Text = { readonly data: string; readonly metadata: string }
+
 type Waiting = {
   readonly stream: string
   readonly events: readonly StoredEvent[]
+  readonly texts: readonly Text[]
   readonly expected: number
   readonly resolve: (appended: Appended) => void
   readonly reject: (error: unknown) => void
@@ -74,6 +78,10 @@ type Row = {
 const batchEvents = 500
 const queueLimit = 20_000
 const sliceEvents = 1_000
+/** What this process has appended last is handed to its readers from memory. */
+const recentEvents = 2_000
+
+type Recent = Omit<Row, 'data' | 'metadata'> & Text
 
 /** The event log in Postgres: one connection commits many waiting appends together (group commit). */
 export class EmbeddedEventStore implements EventStore {
@@ -83,6 +91,8 @@ export class EmbeddedEventStore implements EventStore {
   readonly #prefix: string
   readonly #wakeups: Wakeups
   readonly #waiting: Waiting[] = []
+  /** Without a gap between their positions. */
+  #recent: Recent[] = []
   #committing: Promise<void> | null = null
   #closed = false
 
@@ -94,16 +104,19 @@ export class EmbeddedEventStore implements EventStore {
   }
 
   append(stream: string, events: readonly StoredEvent[], expected: number): Promise<Appended> {
-    for (const event of events) {
-      const bytes = Buffer.byteLength(JSON.stringify(event.data)) + Buffer.byteLength(JSON.stringify(event.metadata))
+    const texts = events.map(({ data, metadata }) => ({ data: JSON.stringify(data), metadata: JSON.stringify(metadata) }))
+    for (const [index, { data, metadata }] of texts.entries()) {
+      const bytes = Buffer.byteLength(data) + Buffer.byteLength(metadata)
       if (bytes > this.maxEventBytes)
-        return Promise.reject(new EventTooLarge(`${event.type} has ${bytes} bytes; the log takes ${this.maxEventBytes}.`))
+        return Promise.reject(
+          new EventTooLarge(`${events[index]!.type} has ${bytes} bytes; the log takes ${this.maxEventBytes}.`),
+        )
     }
     if (this.#closed) return Promise.reject(new Error('the log is closed'))
     if (this.#waiting.length >= queueLimit)
       return Promise.reject(unavailable('Too much is being written at this moment; try again.'))
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ stream: this.#prefix + stream, events, expected, resolve, reject })
+      this.#waiting.push({ stream: this.#prefix + stream, events, texts, expected, resolve, reject })
       this.#committing ??= this.#commit()
     })
   }
@@ -121,11 +134,18 @@ export class EmbeddedEventStore implements EventStore {
   async *subscribe({ after, types, signal }: Subscription): AsyncIterable<Slice> {
     let passed = after
     let failures = 0
+    let woken: Woken = 'polled'
+    let heard = -1
     while (!signal.aborted) {
       const wake = this.#wakeups.next(signal)
       let slice: Slice
       try {
-        slice = await this.#slice(passed, types)
+        // Where another process may have appended since the log was read last, memory does not know all.
+        const recent = woken === 'appended' && heard === this.#wakeups.heard ? this.#remembered(passed, types) : null
+        if (recent === null) {
+          heard = this.#wakeups.heard
+          slice = await this.#slice(passed, types)
+        } else slice = recent
         failures = 0
       } catch (error) {
         if (signal.aborted) return
@@ -136,7 +156,7 @@ export class EmbeddedEventStore implements EventStore {
       }
       passed = slice.passed
       yield slice
-      if (slice.caughtUp) await wake
+      if (slice.caughtUp) woken = await wake
     }
   }
 
@@ -189,6 +209,7 @@ export class EmbeddedEventStore implements EventStore {
 
   async #write(batch: readonly Waiting[]): Promise<void> {
     const events = batch.flatMap(append => append.events)
+    const texts = batch.flatMap(append => append.texts)
     const { rows } = await this.#pool.query<{ had: number; last_position: number | null }>({
       ...answerWithin,
       name: 'log.append',
@@ -199,16 +220,43 @@ export class EmbeddedEventStore implements EventStore {
         batch.map(append => append.events.length),
         events.map(event => event.id),
         events.map(event => event.type),
-        events.map(event => JSON.stringify(event.data)),
-        events.map(event => JSON.stringify(event.metadata)),
+        texts.map(({ data }) => data),
+        texts.map(({ metadata }) => metadata),
       ],
     })
+    this.#remember(
+      batch.filter((_, index) => rows[index]!.last_position !== null),
+      rows.flatMap(row => row.last_position ?? []),
+    )
     this.#wakeups.appended()
     for (const [index, append] of batch.entries()) {
       const { last_position: position } = rows[index]!
       if (position !== null) append.resolve({ revision: append.expected + append.events.length, position })
       else this.#repeated(append).then(append.resolve, append.reject)
     }
+  }
+
+  #remember(appended: readonly Waiting[], positions: readonly number[]): void {
+    for (const [at, { stream, events, texts, expected }] of appended.entries()) {
+      for (const [index, { id, type }] of events.entries()) {
+        const position = positions[at]! - events.length + 1 + index
+        if (position !== (this.#recent.at(-1)?.position ?? 0) + 1) this.#recent = []
+        this.#recent.push({ position, stream, revision: expected + 1 + index, id, type, ...texts[index]! })
+      }
+    }
+    if (this.#recent.length > 2 * recentEvents) this.#recent = this.#recent.slice(-recentEvents)
+  }
+
+  /** The next stretch of the log, where all of it was appended here just now. */
+  #remembered(after: number, types: readonly string[] | undefined): Slice | null {
+    const [first] = this.#recent
+    if (first === undefined || first.position > after + 1) return null
+    const from = after + 1 - first.position
+    const stretch = this.#recent.slice(from, from + sliceEvents)
+    const events = (types === undefined ? stretch : stretch.filter(({ type }) => types.includes(type))).map(event =>
+      this.#logged({ ...event, data: JSON.parse(event.data), metadata: JSON.parse(event.metadata) }),
+    )
+    return { events, passed: stretch.at(-1)?.position ?? after, caughtUp: from + sliceEvents >= this.#recent.length }
   }
 
   /** Where the expectation failed: was it this very append, answered but never heard? */

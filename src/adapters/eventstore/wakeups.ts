@@ -1,9 +1,13 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import type pg from 'pg'
 
 const channel = 'darkroom_log'
 const pollMs = 500
 const notifyEveryMs = 5
+
+/** Why a reader goes on: this process has appended, another one told so, or it looks by itself. */
+export type Woken = 'appended' | 'notified' | 'polled'
 
 /**
  * Tells the log's readers that there is something new: at once within this process, by NOTIFY to others (outside the appending transaction,
@@ -12,41 +16,50 @@ const notifyEveryMs = 5
 export class Wakeups {
   readonly #pool: pg.Pool
   readonly #onError: (error: Error) => void
-  readonly #sleepers = new Set<() => void>()
+  readonly #sleepers = new Set<(why: Woken) => void>()
+  /** Told with each NOTIFY, so that a process knows its own. */
+  readonly #name = randomUUID()
   readonly #ended = new AbortController()
   #listening: Promise<void> | null = null
   #notifying: Promise<void> | null = null
+  #heard = 0
 
   constructor(pool: pg.Pool, onError: (error: Error) => void) {
     this.#pool = pool
     this.#onError = onError
   }
 
+  /** How often something was heard of other processes: while it does not change, only this one has appended, as far as it is known. */
+  get heard(): number {
+    return this.#heard
+  }
+
   /** Something was appended here. */
   appended(): void {
-    this.#wake()
+    this.#wake('appended')
     this.#notifying ??= pause(notifyEveryMs, undefined, { ref: false })
       .then(() => {
         this.#notifying = null
-        return this.#pool.query(`notify ${channel}`)
+        return this.#pool.query(`notify ${channel}, '${this.#name}'`)
       })
       .then(() => {}, this.#onError)
   }
 
   /** Resolves at the next sign of something new, at the poll, or when the signal aborts. Call it before reading, so that nothing slips between. */
-  next(signal: AbortSignal): Promise<void> {
+  next(signal: AbortSignal): Promise<Woken> {
     this.#listening ??= this.#listen()
     return new Promise(resolve => {
-      const done = (): void => {
+      const done = (why: Woken): void => {
         clearTimeout(timer)
         this.#sleepers.delete(done)
-        signal.removeEventListener('abort', done)
-        resolve()
+        signal.removeEventListener('abort', aborted)
+        resolve(why)
       }
-      const timer = setTimeout(done, pollMs).unref()
+      const aborted = (): void => done('polled')
+      const timer = setTimeout(done, pollMs, 'polled').unref()
       this.#sleepers.add(done)
-      signal.addEventListener('abort', done, { once: true })
-      if (signal.aborted) done()
+      signal.addEventListener('abort', aborted, { once: true })
+      if (signal.aborted) aborted()
     })
   }
 
@@ -57,13 +70,13 @@ export class Wakeups {
 
   async close(): Promise<void> {
     this.#ended.abort()
-    this.#wake()
+    this.#wake('polled')
     await this.#notifying
     await this.#listening
   }
 
-  #wake(): void {
-    for (const done of [...this.#sleepers]) done()
+  #wake(why: Woken): void {
+    for (const done of [...this.#sleepers]) done(why)
   }
 
   /** Keeps one connection listening, and opens another where it breaks. */
@@ -76,7 +89,11 @@ export class Wakeups {
         client = await this.#pool.connect()
         const listening = client
         await new Promise<void>((resolve, reject) => {
-          listening.on('notification', () => this.#wake())
+          listening.on('notification', ({ payload }) => {
+            if (payload === this.#name) return
+            this.#heard++
+            this.#wake('notified')
+          })
           listening.once('error', reject)
           listening.once('end', () => reject(new Error('the listening connection ended')))
           signal.addEventListener('abort', () => resolve(), { once: true })

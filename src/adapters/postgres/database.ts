@@ -42,7 +42,8 @@ export const openPipeline = (url: string, most: number, onError: (error: Error) 
 
 /** @param most connections that are open at once; a query waits 5 s at most for one @param limit of each statement; none by default */
 export function openPool(url: string, most: number, onError: (error: Error) => void, limit: Limit = {}): pg.Pool {
-  const pool = new Pool({ ...connectionOptions(url), ...limit, max: most, idleTimeoutMillis: 60_000 })
+  // A statement need not wait for the answer to the one before it: a transaction's first ones go out together.
+  const pool = new Pool({ ...connectionOptions(url), ...limit, max: most, idleTimeoutMillis: 60_000, pipeline: true })
   // An idle connection that breaks is replaced by the pool; without a listener the process would end.
   pool.on('error', onError)
   const open = new Set<pg.PoolClient>()
@@ -90,6 +91,27 @@ const runner = (client: Running, limit: Limit): Db => {
   }
 }
 
+/** A connection that sends what is asked of it in one go, before anything is awaited, in one write. */
+const corked = (client: pg.PoolClient): Running => {
+  let waiting = false
+  const { stream } = (client as pg.PoolClient & pg.Client).connection
+  stream.cork()
+  process.nextTick(() => stream.uncork())
+  return {
+    query(config: pg.QueryConfig & pg.QueryArrayConfig) {
+      if (!waiting) {
+        waiting = true
+        stream.cork()
+        process.nextTick(() => {
+          waiting = false
+          stream.uncork()
+        })
+      }
+      return client.query(config)
+    },
+  }
+}
+
 /** What queries that are built once run by. */
 const builtOnce = ({ runCompiled, runArrays }: Db): Pick<Db, 'runCompiled' | 'runArrays'> => ({ runCompiled, runArrays })
 
@@ -116,10 +138,14 @@ export function database(pool: pg.Pool, limit: Limit = {}, pipeline?: Pipeline):
       }
       client.on('error', breaks)
       try {
-        await client.query({ ...limit, text: `begin isolation level ${isolation}` })
-        const result = await work(runner(client, limit))
+        const [begun, worked] = await Promise.allSettled([
+          client.query({ ...limit, text: `begin isolation level ${isolation}` }),
+          work(runner(corked(client), limit)),
+        ])
+        if (begun.status === 'rejected') throw begun.reason
+        if (worked.status === 'rejected') throw worked.reason
         await client.query({ ...limit, text: 'commit' })
-        return result
+        return worked.value
       } catch (error) {
         // A connection that does not answer is closed, and what was begun on it ends with it.
         if (isTimeout(error)) broken = error as Error

@@ -19,8 +19,11 @@ export const modelConsumer = (
   const apply = async (events: readonly LoggedEvent[], advance: (db: Db) => Promise<void>, mark?: Mark): Promise<void> => {
     const batch = await codec.open(events)
     const projected = await db.transaction(async tx => {
-      await advance(tx)
-      return model.projectInto(model.key, batch, tx)
+      // The fence goes out first and with the first rows; where it fails, all that came after it goes back.
+      const [advanced, written] = await Promise.allSettled([advance(tx), model.projectInto(model.key, batch, tx)])
+      if (advanced.status === 'rejected') throw advanced.reason
+      if (written.status === 'rejected') throw written.reason
+      return written.value
     })
     if (projected?.topics !== undefined && projected.topics.length > 0) bus.publish(topicsSubject, { topics: projected.topics })
     for (const row of projected?.live ?? []) bus.publish(liveSubject(row), mark === undefined ? row : mark(row))
