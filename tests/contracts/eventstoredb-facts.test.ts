@@ -65,6 +65,7 @@ const facts: readonly (readonly [fact: string, test: string])[] = [
   ['NotLeader says who leads', 'appends follow a change of the leader, each written once'],
   ['the leader dies', 'appends and readers survive the death of the leader'],
   ['the leader freezes', 'a frozen leader is left for the next one'],
+  ['discovery waits 5 s for each node that it asks', 'discovery passes frozen nodes by'],
   ['followers may not have what the leader acknowledged', 'streams are read from the leader'],
 ]
 

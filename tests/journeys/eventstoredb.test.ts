@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import type { Config } from '../../src/config.ts'
 import { verify } from '../../src/kernel/projecting/verify.ts'
 import { readModels } from '../../src/projections/models.ts'
 import { type TestApp, testApp } from '../support/app.ts'
@@ -20,8 +21,8 @@ afterEach(async () => {
   await wire.close()
 })
 
-const start = async (eventStoreUrl: string, namespace = ''): Promise<void> => {
-  app = await testApp({ config: { eventStoreUrl, namespace } })
+const start = async (eventStoreUrl: string, namespace = '', role: Config['role'] = 'all'): Promise<void> => {
+  app = await testApp({ config: { eventStoreUrl, namespace, role } })
 }
 
 const real = process.env.EVENTSTORE_URL
@@ -47,6 +48,11 @@ for (const given of real ? [null, real] : [null]) {
     for (const model of readModels) expect(await verify(app.app, model), model.name).toMatchObject({ differences: [], more: 0 })
   })
 }
+
+it('serves on a new network before a projector has run: what the server itself wrote fills nothing', async () => {
+  await start(wire.url, '', 'api')
+  expect((await app.get('/healthz')).status).toBe(200)
+})
 
 it('answers 503 with Retry-After while the log is away, never 500, and goes on when it is back', async () => {
   await start(wire.url)

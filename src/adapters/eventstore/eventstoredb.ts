@@ -124,11 +124,12 @@ export class EventStoreDb implements EventStore {
         if (!isTransient(error)) throw error
         if (isOrdinary(error)) this.#log.debug({ passed, reason: String(error) }, 'a reader of the log subscribes anew')
         else {
-          this.#log.warn({ passed, error: String(error) }, 'a reader lost the log; it reads on as soon as it can')
+          const level = failures === 0 ? 'warn' : 'debug'
+          this.#log[level]({ passed, error: String(error) }, 'a reader lost the log; it reads on as soon as it can')
           if (client !== undefined) this.#readers.failed(client, error)
         }
       }
-      if (failures > 0) await pause(Math.min(50 * 2 ** failures, 5_000), undefined, { signal, ref: false }).catch(() => {})
+      if (failures > 0) await pause(Math.min(50 * 2 ** failures, 1_000), undefined, { signal, ref: false }).catch(() => {})
       failures++
     }
   }

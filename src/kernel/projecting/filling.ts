@@ -1,10 +1,30 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { positionsOf } from '../consistency.ts'
+import type { EventStore } from '../ports/event-store.ts'
 import type { Log } from '../ports/log.ts'
 import { type Database, sql } from '../sql.ts'
 import { StartupError } from '../startup-error.ts'
 
 const lookEveryMs = 100
+
+/**
+ * Up to where consumers that are new have to be filled: the log's end, but 0 at a deployment's first start on a log with nothing of it. A server's own
+ * events, and those of other namespaces, fill nothing.
+ */
+export async function fillingUntil(db: Database, store: Pick<EventStore, 'subscribe'>, head: number): Promise<number> {
+  const [known] = await db.run(sql`select key from kernel.consumers limit 1`)
+  if (head === 0 || known !== undefined) return head
+  const reading = new AbortController()
+  try {
+    for await (const { events, passed } of store.subscribe({ after: 0, signal: reading.signal })) {
+      if (events.length > 0) return head
+      if (passed >= head) return 0
+    }
+  } finally {
+    reading.abort()
+  }
+  return head
+}
 
 /**
  * Waits until consumers that were new to a log with events in it, as new versions of read models are, have come to where the log ended then. Nothing may be

@@ -89,16 +89,21 @@ export async function setState(
     where key = ${key} and holder = ${lease.holder} and fence = ${lease.fence}`)
 }
 
-/** Makes the rows of consumers that are new. `head` is where those begin that want only what comes, and up to where the others have to be filled. */
+/**
+ * Makes the rows of consumers that are new.
+ * @param head where those begin that want only what comes
+ * @param until up to where the others have to be filled
+ */
 export async function registerConsumers(
   db: Database,
   consumers: readonly Pick<Consumer, 'key' | 'from'>[],
   head: number,
+  until = head,
 ): Promise<void> {
   for (const { key, from } of consumers) {
     await db.run(
       sql`
-        insert into kernel.consumers (key, checkpoint, filling_until) values (${key}, ${from === 'now' ? head : 0}, ${from === 'now' ? 0 : head})
+        insert into kernel.consumers (key, checkpoint, filling_until) values (${key}, ${from === 'now' ? head : 0}, ${from === 'now' ? 0 : until})
         on conflict (key) do nothing`,
     )
   }

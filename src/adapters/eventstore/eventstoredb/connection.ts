@@ -13,7 +13,7 @@ export type Patience = {
   readonly settle: number
 }
 
-export const patience: Patience = { attempt: 4_000, total: 12_000, look: 500, settle: 30_000 }
+export const patience: Patience = { attempt: 2_000, total: 4_000, look: 500, settle: 30_000 }
 
 /** A promise's answer, or a transient error after so many milliseconds. */
 export async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> {
@@ -74,8 +74,10 @@ export class Connection {
 
   /** @param settle ends what a replaced client still has under way; the next one is made after it */
   constructor(url: string, settle: (client: EventStoreDBClient) => Promise<void>) {
-    // The last one counts: with `false`, wrong revisions would be returned as if they were results.
-    this.#url = `${url}${url.includes('?') ? '&' : '?'}throwOnAppendFailure=true`
+    // Of one that comes twice the last counts. With `false`, wrong revisions would be returned as if they were results; and discovery asks node by
+    // node, 5 s a node unless told otherwise, so that a frozen one would use up all patience.
+    const [nodes, ...own] = url.split('?')
+    this.#url = `${nodes}?${['gossipTimeout=1', ...own, 'throwOnAppendFailure=true'].join('&')}`
     this.#settle = settle
   }
 
