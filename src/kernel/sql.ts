@@ -103,6 +103,8 @@ type Asked = {
 /** Statements of one query that may be under way at once: what is asked meanwhile waits for the next. */
 const groupsAtOnce = 2
 const groupSize = 200
+/** Milliseconds after which who waits is sent all the same: a database that answers nothing is noticed by each statement's own limit. */
+const patience = 1_000
 const mostWaiting = 20_000
 
 /**
@@ -172,6 +174,7 @@ class Group {
   #waiting: Asked[] = []
   #underWay = 0
   #scheduled = false
+  #impatient: NodeJS.Timeout | null = null
 
   constructor(run: (asked: readonly Asked[]) => Promise<{ columns: string[]; rows: unknown[][] }>) {
     this.#run = run
@@ -186,16 +189,29 @@ class Group {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#underWay >= groupsAtOnce || this.#waiting.length === 0) return
+    if (this.#scheduled || this.#waiting.length === 0) return
+    if (this.#underWay >= groupsAtOnce) {
+      this.#impatient ??= setTimeout(() => {
+        this.#impatient = null
+        while (this.#waiting.length > 0) this.#send()
+      }, patience)
+      return
+    }
     this.#scheduled = true
     // After what this turn of the event loop has read from all sockets.
     setImmediate(() => {
       this.#scheduled = false
-      this.#underWay++
-      this.#answer(this.#next()).finally(() => {
-        this.#underWay--
-        this.#schedule()
-      })
+      if (this.#waiting.length > 0) this.#send()
+      this.#schedule()
+    })
+  }
+
+  #send(): void {
+    this.#underWay++
+    this.#answer(this.#next()).finally(() => {
+      this.#underWay--
+      if (this.#impatient !== null) clearTimeout(this.#impatient)
+      this.#impatient = null
       this.#schedule()
     })
   }

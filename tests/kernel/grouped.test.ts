@@ -77,3 +77,19 @@ it('fails for all that were in the statement, and goes on', async () => {
   expect(answers.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
   expect(await inverse(kernel.db, { of: 3 })).toEqual([{ n: 2 }])
 })
+
+it('waits no longer than a second for statements that get no answer', async () => {
+  let silent = 0
+  const db: Db = {
+    run: statement => kernel.db.run(statement),
+    runCompiled: (name, text, values) => kernel.db.runCompiled(name, text, values),
+    runArrays: (name, text, values) => (silent++ < 2 ? new Promise(() => {}) : kernel.db.runArrays(name, text, values)),
+  }
+  const turn = () => new Promise(resolve => setImmediate(resolve))
+  for (let n = 0; n < 2; n++) {
+    series(db, { from: 1, word: 'unheard', limit: 1 })
+    await turn()
+  }
+  expect(silent).toBe(2)
+  expect(await series(db, { from: 1, word: 'heard', limit: 1 })).toEqual([{ at: 1, word: 'heard' }])
+})
