@@ -7,7 +7,7 @@ import { natsServer, startNats } from '../../tests/support/nats-server.ts'
 import type { Sent } from '../client.ts'
 import { call, type Reader, settled, startDeployment } from '../deployment.ts'
 import { quantile } from '../generator.ts'
-import type { Line, Parts, Row } from '../row.ts'
+import { allWell, inFlight, type Line, median, type Parts, type Row } from '../row.ts'
 
 const samples = 200
 
@@ -105,21 +105,29 @@ const latencyOver = (bus: string): Row => ({
       ),
     )
     let over = false
+    const beside: number[] = []
     const loading = (async () => {
-      while (!over) await generator.run({ kind: 'http', url, requests, once: false, perSecond: 200, inFlight: 32, seconds: 2 })
+      const job = { kind: 'http', url, requests, once: false, perSecond: 200, inFlight, seconds: 2 } as const
+      while (!over) beside.push((await allWell(generator.run(job))).perSecond)
     })()
-    const busy = await sampled(url, post, writer)
-    over = true
-    await loading
+    const [busy, loaded] = await Promise.allSettled([
+      sampled(url, post, writer).finally(() => {
+        over = true
+      }),
+      loading,
+    ])
+    if (busy.status === 'rejected') throw busy.reason
+    if (loaded.status === 'rejected') throw loaded.reason
+    const borne = `; ${Math.round(median(beside, rate => rate))}/s were borne`
     return [
       lineOf(`like → visible, idle, ${bus}`, idle.visible, `each of ${samples} reads with a token saw its command`),
       lineOf(`comment → live, idle, ${bus}`, idle.live, `each of ${samples} told once`),
       lineOf(
         `like → visible, beside 200 commands/s, ${bus}`,
-        busy.visible,
-        `each of ${samples} reads with a token saw its command`,
+        busy.value.visible,
+        `each of ${samples} reads with a token saw its command${borne}`,
       ),
-      lineOf(`comment → live, beside 200 commands/s, ${bus}`, busy.live, `each of ${samples} told once`),
+      lineOf(`comment → live, beside 200 commands/s, ${bus}`, busy.value.live, `each of ${samples} told once${borne}`),
     ]
   },
 })
