@@ -7,7 +7,7 @@ import pg from 'pg'
 import { expect, inject, it, vi } from 'vitest'
 import { readConfig } from '../../src/config.ts'
 import { freshDatabase } from '../support/database.ts'
-import { dropDatabases, givenEngines, hostsOf, nameWithin, runName, standing, summary } from './engines.ts'
+import { dropDatabases, givenEngines, hostsOf, mustKeepApart, nameWithin, runName, standing, summary } from './engines.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
@@ -71,6 +71,17 @@ it('names all that it makes by the run, twice never alike, fit for a database, a
     expect(name.startsWith(run)).toBe(true)
     expect(readConfig({ NAMESPACE: name })).toMatchObject({ namespace: `${name}_`, subjectPrefix: `${name}.` })
   }
+})
+
+it('lets no deployment write on a server that was given but in the names of the run', () => {
+  const given = { TEST_RUN: 'darkroomtest1', EVENTSTORE_URL: 'esdb://one', NATS_URL: 'nats://one' }
+  const names = readConfig({ NAMESPACE: 'darkroomtest12' })
+  for (const on of [{ eventStoreUrl: 'esdb://one' }, { natsUrl: 'nats://one' }]) {
+    expect(() => mustKeepApart({ ...readConfig({ NAMESPACE: 'fleet' }), ...on }, given)).toThrow(/named by environmentOf/)
+    expect(() => mustKeepApart({ ...names, ...on }, given)).not.toThrow()
+  }
+  expect(() => mustKeepApart(readConfig({ EVENTSTORE_URL: 'esdb://another' }), given)).not.toThrow()
+  expect(() => mustKeepApart(readConfig({ EVENTSTORE_URL: 'esdb://one' }), { EVENTSTORE_URL: 'esdb://one' })).not.toThrow()
 })
 
 it('drops what a run has left, and nothing else', async () => {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { NatsBus } from '../../src/adapters/bus/nats.ts'
 import { openEventStoreDb } from '../../src/adapters/eventstore/eventstoredb.ts'
-import { readConfig } from '../../src/config.ts'
+import { type Config, readConfig } from '../../src/config.ts'
 import type { Log } from '../../src/kernel/ports/log.ts'
 import { StartupError } from '../../src/kernel/startup-error.ts'
 
@@ -38,6 +38,23 @@ export function givenEngines(environment: Readonly<Record<string, string | undef
       `${variables.slice(0, -1).join(', ')} and ${variables.at(-1)} are all missing: set those of the servers that the tests should run on, one at least.`,
     )
   return given
+}
+
+/**
+ * What stands between a test and the data of others on the servers given.
+ * @param of the run that `npm run test:engines` has begun, if it has
+ * @throws where a server would write there outside the names of the run
+ */
+export function mustKeepApart(
+  config: Pick<Config, 'eventStoreUrl' | 'natsUrl' | 'namespace' | 'subjectPrefix'>,
+  { TEST_RUN: run, EVENTSTORE_URL, NATS_URL }: Readonly<Record<string, string | undefined>> = process.env,
+): void {
+  if (run === undefined) return
+  const apart = [
+    config.eventStoreUrl !== EVENTSTORE_URL || config.namespace.startsWith(run),
+    config.natsUrl !== NATS_URL || config.subjectPrefix.startsWith(run),
+  ]
+  if (apart.includes(false)) throw new Error('on a server that was given, a deployment is named by environmentOf or ownName')
 }
 
 /** Where a URL leads, without what is secret in it. */

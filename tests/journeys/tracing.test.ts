@@ -5,6 +5,7 @@ import { type Person, picture, type TestApp, testApp } from '../support/app.ts'
 import { Client } from '../support/client.ts'
 import { type ArrivedSpan, Collector } from '../support/collector.ts'
 import { freshDatabase } from '../support/database.ts'
+import { environmentOf } from '../support/engines.ts'
 import { listenLive } from '../support/live.ts'
 import { hasNats, runNats } from '../support/nats.ts'
 import { type ServerProcess, startServer } from '../support/server.ts'
@@ -168,8 +169,8 @@ describe.skipIf(!hasNats)(`api and projector apart${hasNats ? '' : ', for want o
     nats = await runNats()
     dataDir = await temporaryFolder()
     const environment = {
-      DATABASE_URL: fresh.url,
       NATS_URL: nats.url,
+      ...environmentOf(fresh.url),
       DATA_DIR: dataDir,
       SECRET: randomBytes(32).toString('base64url'),
       OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,

@@ -7,8 +7,9 @@ import { type App, type AppOptions, startApp } from '../../src/app.ts'
 import { type Config, readConfig } from '../../src/config.ts'
 import { type Listening, listen } from '../../src/kernel/http/listen.ts'
 import type { Clock } from '../../src/kernel/ports/clock.ts'
+import { mustKeepApart } from '../engines/engines.ts'
 import { freshDatabase } from './database.ts'
-import { environmentOf, mustKeepApart } from './engines.ts'
+import { environmentOf } from './engines.ts'
 import { temporaryFolder } from './temporary.ts'
 
 /** A clock that stands on the real time until a test moves it. */

@@ -5,7 +5,7 @@ import { InProcessBus } from '../../src/adapters/bus/in-process.ts'
 import { NatsBus } from '../../src/adapters/bus/nats.ts'
 import { EmbeddedEventStore } from '../../src/adapters/eventstore/embedded.ts'
 import { openEventStoreDb } from '../../src/adapters/eventstore/eventstoredb.ts'
-import { type Config, readConfig } from '../../src/config.ts'
+import { readConfig } from '../../src/config.ts'
 import type { Bus } from '../../src/kernel/ports/bus.ts'
 import type { EventStore } from '../../src/kernel/ports/event-store.ts'
 import type { Log } from '../../src/kernel/ports/log.ts'
@@ -59,18 +59,6 @@ export function environmentOf(databaseUrl: string): Record<string, string> {
     ...(NATS_URL === undefined ? {} : { NATS_URL }),
     ...(EVENTSTORE_URL === undefined && NATS_URL === undefined ? {} : { NAMESPACE: new URL(databaseUrl).pathname.slice(1) }),
   }
-}
-
-/**
- * What stands between a test and the data of others on the servers given.
- * @throws where a server would write there outside the names of this run
- */
-export function mustKeepApart(config: Pick<Config, 'eventStoreUrl' | 'natsUrl' | 'namespace' | 'subjectPrefix'>): void {
-  const named = [
-    config.eventStoreUrl !== given.EVENTSTORE_URL || config.namespace.startsWith(run),
-    config.natsUrl !== given.NATS_URL || config.subjectPrefix.startsWith(run),
-  ]
-  if (named.includes(false)) throw new Error('on a server that was given, a deployment is named by environmentOf or ownName')
 }
 
 type Environment = Readonly<Record<string, string>>

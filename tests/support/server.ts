@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import { mustKeepApart } from '../engines/engines.ts'
 
 /** A port that was free a moment ago. */
 export async function freePort(): Promise<number> {
@@ -30,6 +31,8 @@ const repository = fileURLToPath(new URL('../../', import.meta.url))
  * @throws with its output where it ends before
  */
 export async function startServer(environment: Record<string, string>, file = 'src/main.ts'): Promise<ServerProcess> {
+  const { EVENTSTORE_URL = null, NATS_URL = null, NAMESPACE = '' } = environment
+  mustKeepApart({ eventStoreUrl: EVENTSTORE_URL, natsUrl: NATS_URL, namespace: NAMESPACE, subjectPrefix: NAMESPACE })
   const port = environment.PORT ?? String(await freePort())
   const { PATH = '', HOME = '', TMPDIR } = process.env
   const child = spawn(process.execPath, ['start.mjs', file], {
