@@ -54,7 +54,7 @@ import type { Clock } from './kernel/ports/clock.ts'
 import type { EventStore } from './kernel/ports/event-store.ts'
 import type { Storage } from './kernel/ports/storage.ts'
 import { modelConsumer, reactionConsumer } from './kernel/projecting/consumers.ts'
-import { filled, fillingUntil } from './kernel/projecting/filling.ts'
+import { beginningOf, filled } from './kernel/projecting/filling.ts'
 import { registerConsumers } from './kernel/projecting/leases.ts'
 import { Presence } from './kernel/projecting/presence.ts'
 import { Runner } from './kernel/projecting/runner.ts'
@@ -281,7 +281,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     const reacting = reactionsOf({ commands, mail, store }).map(reaction => reactionConsumer(reaction, codec, db, clock, tracing))
     // All of them, whoever starts first: a reaction begins at what comes after the deployment's first start, not after its own.
     const head = await store.head()
-    await registerConsumers(db, [...projecting, ...reacting], head, await fillingUntil(db, store, head))
+    await registerConsumers(db, [...projecting, ...reacting], head, await beginningOf(db, store, head))
     const holder = randomUUID()
     const presence = new Presence(db, holder, models, log)
     await presence.start()

@@ -58,7 +58,7 @@ it.each([1, 3])(
       url,
       namespace: '',
       log,
-      patience: { attempt: 800, total: 8_000, look: 100, settle: 5_000 },
+      patience: { attempt: 800, reader: 800, total: 8_000, look: 100, settle: 5_000 },
     })
     try {
       const acknowledged: { stream: string; events: readonly StoredEvent[]; appended: Appended }[] = []

@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import type { Config } from '../../src/config.ts'
 import { verify } from '../../src/kernel/projecting/verify.ts'
+import { sql } from '../../src/kernel/sql.ts'
 import { readModels } from '../../src/projections/models.ts'
+import { storedEvent } from '../contracts/event-store.ts'
 import { type TestApp, testApp } from '../support/app.ts'
 import { ownName, standsApart } from '../support/engines.ts'
 import { listenLive } from '../support/live.ts'
@@ -49,9 +51,14 @@ for (const given of real ? [null, real] : [null]) {
   })
 }
 
-it('serves on a new network before a projector has run: what the server itself wrote fills nothing', async () => {
+it('serves on a new network before a projector has run, whose consumers begin behind what others wrote', async () => {
+  const { id, type } = storedEvent()
+  const bytes = new TextEncoder().encode('{}')
+  wire.log.append('other_test-1', -1, [{ id, type, contentType: 'application/json', data: bytes, metadata: bytes }])
   await start(wire.url, '', 'api')
   expect((await app.get('/healthz')).status).toBe(200)
+  const begun = await app.app.db.run<{ checkpoint: number }>(sql`select distinct checkpoint from kernel.consumers`)
+  expect(begun).toEqual([{ checkpoint: wire.log.last!.position }])
 })
 
 it('answers 503 with Retry-After while the log is away, never 500, and goes on when it is back', async () => {

@@ -106,7 +106,7 @@ export class EventStoreDb implements EventStore {
     while (!signal.aborted) {
       let client: EventStoreDBClient | undefined
       try {
-        client = await this.#readers.client(this.#patience.attempt)
+        client = await this.#readers.client(this.#patience.reader)
         for await (const slice of follow({
           client,
           namespace: this.#namespace,

@@ -8,22 +8,22 @@ import { StartupError } from '../startup-error.ts'
 const lookEveryMs = 100
 
 /**
- * Up to where consumers that are new have to be filled: the log's end, but 0 at a deployment's first start on a log with nothing of it. A server's own
- * events, and those of other namespaces, fill nothing.
+ * Where a log begins for consumers that are new: at 0, but at a deployment's first start on a log that holds nothing of it, behind what a server itself
+ * and other namespaces wrote there.
  */
-export async function fillingUntil(db: Database, store: Pick<EventStore, 'subscribe'>, head: number): Promise<number> {
+export async function beginningOf(db: Database, store: Pick<EventStore, 'subscribe'>, head: number): Promise<number> {
   const [known] = await db.run(sql`select key from kernel.consumers limit 1`)
-  if (head === 0 || known !== undefined) return head
+  if (head === 0 || known !== undefined) return 0
   const reading = new AbortController()
   try {
     for await (const { events, passed } of store.subscribe({ after: 0, signal: reading.signal })) {
-      if (events.length > 0) return head
-      if (passed >= head) return 0
+      if (events.length > 0) return 0
+      if (passed >= head) return head
     }
   } finally {
     reading.abort()
   }
-  return head
+  return 0
 }
 
 /**

@@ -91,19 +91,20 @@ export async function setState(
 
 /**
  * Makes the rows of consumers that are new.
- * @param head where those begin that want only what comes
- * @param until up to where the others have to be filled
+ * @param head where those begin that want only what comes, and up to where the others have to be filled
+ * @param beginning where the others begin
  */
 export async function registerConsumers(
   db: Database,
   consumers: readonly Pick<Consumer, 'key' | 'from'>[],
   head: number,
-  until = head,
+  beginning = 0,
 ): Promise<void> {
   for (const { key, from } of consumers) {
+    const checkpoint = from === 'now' ? head : beginning
     await db.run(
       sql`
-        insert into kernel.consumers (key, checkpoint, filling_until) values (${key}, ${from === 'now' ? head : 0}, ${from === 'now' ? 0 : until})
+        insert into kernel.consumers (key, checkpoint, filling_until) values (${key}, ${checkpoint}, ${checkpoint === head ? 0 : head})
         on conflict (key) do nothing`,
     )
   }

@@ -81,7 +81,11 @@ export const clusterProofs: Proofs = {
   },
 
   async 'a frozen leader is left for the next one'() {
-    const { nodes, store } = await world({ size: 3, query, waits: { attempt: 700, total: 15_000, look: 50, settle: 5_000 } })
+    const { nodes, store } = await world({
+      size: 3,
+      query,
+      waits: { attempt: 700, reader: 700, total: 15_000, look: 50, settle: 5_000 },
+    })
     await writeThrough(store, nodes[0]!, async () => {
       nodes[0]!.cable.freeze()
       nodes[1]!.lead()

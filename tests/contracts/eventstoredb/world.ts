@@ -11,8 +11,8 @@ import { storedEvent } from '../event-store.ts'
 export type Proofs = Readonly<Record<string, () => Promise<void>>>
 
 /** As patient as a busy test machine asks for, and no more. */
-export const patience = { attempt: 2_000, total: 10_000, look: 50, settle: 5_000 }
-export const impatient = { attempt: 300, total: 1_000, look: 50, settle: 5_000 }
+export const patience = { attempt: 2_000, reader: 2_000, total: 10_000, look: 50, settle: 5_000 }
+export const impatient = { attempt: 300, reader: 300, total: 1_000, look: 50, settle: 5_000 }
 
 export type World = {
   readonly server: WireServer

@@ -130,10 +130,13 @@ export class Appender {
         clearTimeout(timer)
         resolve()
       }
-      const timer = setTimeout(() => {
-        this.#queue.splice(this.#queue.indexOf(next), 1)
-        reject(new EventStoreUnavailable('EventStoreDB did not answer in time'))
-      }, deadline - performance.now())
+      const timer = setTimeout(
+        () => {
+          this.#queue.splice(this.#queue.indexOf(next), 1)
+          reject(new EventStoreUnavailable('EventStoreDB did not answer in time'))
+        },
+        Math.max(0, deadline - performance.now()),
+      )
       this.#queue.push(next)
     })
   }

@@ -5,6 +5,8 @@ import { EventStoreUnavailable, isNotLeader, isTransient } from './errors.ts'
 export type Patience = {
   /** For one answer: the client's calls have no deadline of their own, against a frozen server they hang for 14 s and more. */
   readonly attempt: number
+  /** For one answer to a subscription. Longer, for nobody waits: giving up a server that is busy would make it busier. */
+  readonly reader: number
   /** For an append or a read with all its repeats; then it is rejected as transient. */
   readonly total: number
   /** Between two looks at whether a silent subscription is behind. */
@@ -13,7 +15,7 @@ export type Patience = {
   readonly settle: number
 }
 
-export const patience: Patience = { attempt: 2_000, total: 4_000, look: 500, settle: 30_000 }
+export const patience: Patience = { attempt: 2_000, reader: 5_000, total: 4_000, look: 500, settle: 30_000 }
 
 /** A promise's answer, or a transient error after so many milliseconds. */
 export async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> {
@@ -32,7 +34,8 @@ export async function within<T>(milliseconds: number, promise: Promise<T>): Prom
 export async function collect<T>(reading: StreamingRead<T>, milliseconds: number): Promise<T[]> {
   // The client emits errors also when nobody reads any more; one without a listener would end the process.
   reading.on('error', () => {})
-  const timer = setTimeout(() => reading.destroy(new EventStoreUnavailable('EventStoreDB did not answer in time')), milliseconds)
+  const late = (): unknown => reading.destroy(new EventStoreUnavailable('EventStoreDB did not answer in time'))
+  const timer = setTimeout(late, Math.max(0, milliseconds))
   const items: T[] = []
   let complete = false
   try {

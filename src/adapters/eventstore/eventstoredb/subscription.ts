@@ -44,7 +44,7 @@ type Mark = { readonly checkpoint: number } | { readonly caughtUp: true }
 /** Slices from `after` on, first through wide windows where much is missing, until it fails (throws) or the server ends it. */
 export async function* follow(following: Following): AsyncGenerator<Slice> {
   const { client, patience } = following
-  const end = await readHead(client, patience.attempt)
+  const end = await readHead(client, patience.reader)
   const head = end === null ? 0 : toNumber(end.commit)
   let after = following.after
   for (const { window, beyond } of windows) {
@@ -131,10 +131,10 @@ async function* subscription(
 }
 
 /** The event at a position, or the first one behind it. @throws EventStoreUnavailable where there is none: a new leader may still be indexing */
-async function eventFrom(client: EventStoreDBClient, position: number, { attempt }: Patience): Promise<AllEvent> {
+async function eventFrom(client: EventStoreDBClient, position: number, { reader }: Patience): Promise<AllEvent> {
   const fromPosition = toPosition(position)
   const options = { direction: FORWARDS, fromPosition, maxCount: 1, resolveLinkTos: false, requiresLeader: true } as const
-  const [next] = await collect(client.readAll(options), attempt)
+  const [next] = await collect(client.readAll(options), reader)
   if (next?.event === undefined) throw new EventStoreUnavailable(`the log ends before position ${position}`)
   return next.event
 }
@@ -208,7 +208,7 @@ class Watch {
         silent = 0
         continue
       }
-      const head = await readHead(client, patience.attempt)
+      const head = await readHead(client, patience.reader)
       const behind = head !== null && toNumber(head.commit) > this.#passed
       silent = behind && this.#waiting && this.#messages === heard ? silent + 1 : 0
       // Looking through the log from disk may take its time; live, an event is told in milliseconds.
