@@ -59,11 +59,19 @@ export async function startServer(environment: Record<string, string>, file = 's
     child.stderr!.on('data', heard)
     gone.then(how => reject(new Error(`the server ended (${how}) before it listened:\n${output}`)), reject)
   })
+  let asked = false
+  gone.then(
+    how => {
+      if (!asked) console.error(`The server on port ${port} ended by itself (${how}); its last words:\n${output.slice(-4_000)}`)
+    },
+    error => console.error(error),
+  )
   return {
     url: `http://127.0.0.1:${port}`,
     child,
     output: () => output,
     end(signal) {
+      asked = true
       child.kill(signal)
       return gone
     },
