@@ -71,7 +71,8 @@ export async function readBytes(request: Request, limit: number, hold?: (bytes: 
     }
     const chunks: Uint8Array[] = []
     let size = 0
-    for await (const chunk of request.body ?? []) {
+    // Cancelling would cut the connection before the answer.
+    for await (const chunk of request.body?.values({ preventCancel: true }) ?? []) {
       size += chunk.length
       if (size > limit) throw tooLarge()
       hold?.(chunk.length)

@@ -33,6 +33,9 @@ export async function listen(options: {
 }): Promise<Listening> {
   const { log } = options
   const handle = getRequestListener((request, env) => options.fetch(request, env as HttpEnv['Bindings']), {
+    // It would cut the connection half a second after an answer to a body that nobody wanted, in the middle of a phone's upload, which then
+    // never learns that its token has expired. Node itself reads such a body away, for as long as a request may take.
+    autoCleanupIncoming: false,
     errorHandler(error) {
       if (error instanceof RequestError)
         return problemResponse(new Problem('malformed', 'The address or the Host of the request is not valid.'))

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import pino from 'pino'
 import * as v from 'valibot'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -120,6 +121,24 @@ describe('a listening server', () => {
     if (sockets) server.server.on('upgrade', (_, socket: Socket) => socket.destroy())
     const offer = 'Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n'
     expect(await raw(server.port, `GET /fast HTTP/1.1\r\nHost: x\r\n${offer}`)).toMatch(/^HTTP\/1.1 200 /)
+  })
+
+  it('a body that nobody wants can be sent to its end, slowly too, and the connection goes on', async () => {
+    const { server } = await start()
+    const socket = connect(server.port, host)
+    let answers = ''
+    socket.on('data', chunk => {
+      answers += chunk.toString()
+    })
+    socket.write('POST /unknown HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n')
+    for (let n = 0; n < 10; n++) {
+      await setTimeout(100) // a phone's upload, longer than any grace after an answer
+      expect(socket.writable).toBe(true)
+      socket.write('.')
+    }
+    socket.write('GET /fast HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+    await once(socket, 'close')
+    expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 404', 'HTTP/1.1 200'])
   })
 
   it('a client that goes away amid its body harms nobody', async () => {
