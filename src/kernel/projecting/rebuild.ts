@@ -53,8 +53,9 @@ export async function fill(
     await db.transaction(async tx => {
       await before?.(tx)
       await tx.run(sql`set local synchronous_commit = off`)
-      // Thousands of rows in a statement are worth a plan of their own.
-      await tx.run(sql`set local plan_cache_mode = auto`)
+      // Thousands of rows in a statement are worth a plan of their own, and memory to sort them in.
+      await tx.run(sql`set local plan_cache_mode = force_custom_plan`)
+      await tx.run(sql`set local work_mem = '64MB'`)
       if (batch.length > 0) await model.projectInto(schema, batch, tx)
       await each?.(events, position, tx)
     })

@@ -121,11 +121,13 @@ async function follow(followed: readonly Follow[], kept: number, tx: Db, t: T): 
       order by p.position desc limit ${sql.lit(kept)}) p`)
 }
 
+/** Viewer by viewer: in a rebuild's batches each has dozens, which then stand on the same pages of table and index. */
 async function fanOut(published: readonly Published[], tx: Db, t: T): Promise<void> {
   await tx.run(sql`
     insert into ${t.entries} (viewer, position)
     select e.viewer, p.position from ${t.posts} p join ${t.edges} e on e.author = p.author and e.position <= p.position
-    where p.position = any(${published.map(({ position }) => position)}::bigint[]) and p.fanned_out`)
+    where p.position = any(${published.map(({ position }) => position)}::bigint[]) and p.fanned_out
+    order by e.viewer, p.position`)
 }
 
 async function trimByMarks(published: readonly Published[], marks: number, tx: Db, t: T): Promise<void> {
