@@ -1,5 +1,5 @@
 import type { AccountId, CommentId, PostId } from '../../kernel/ids.ts'
-import { found, query, type RawBuilder, sql } from '../../kernel/sql.ts'
+import { found, grouped, query, type RawBuilder, sql } from '../../kernel/sql.ts'
 import { likesModel } from '../likes/project.ts'
 import { commentsModel } from './project.ts'
 
@@ -26,7 +26,8 @@ export type CommentRow = {
 }
 
 /** Whole comments with their counts, in one statement. */
-export const commentRows = query<{ ids: readonly CommentId[]; viewerId: AccountId | null }, CommentRow>(
+export const commentRows = grouped<{ ids: readonly CommentId[]; viewerId: AccountId | null }, CommentRow>(
+  { ids: 'uuid[]', viewerId: 'uuid' },
   p => sql`
     select c.id, c.post as "postId", c.post_author as "postAuthorId", c.parent as "parentId", p.author as "parentAuthorId",
       c.author as "authorId", c.text, c.mention_ids as "mentionIds", c.created_at as "createdAt", c.edited_at as "editedAt", c.revision,
@@ -34,7 +35,7 @@ export const commentRows = query<{ ids: readonly CommentId[]; viewerId: AccountI
       ${found(sql`from ${likes} where subject = c.id and actor = ${p.viewerId}::uuid`)} as liked
     from ${comments} c left join ${comments} p on p.id = c.parent left join ${counts} l on l.subject = c.id
       left join ${replies} r on r.comment = c.id
-    where c.id = any(${p.ids}::uuid[])`,
+    where c.id = any(${p.ids})`,
 )
 
 /** One row of a list of comments. */
@@ -43,7 +44,7 @@ export type CommentKey = { id: CommentId; position: number }
 type Page = { of: string; after: number; n: number }
 
 const keys = (where: RawBuilder<unknown>, order: 'newest first' | 'oldest first') =>
-  query<Page, CommentKey>(p =>
+  grouped<Page, CommentKey>({ of: 'uuid', after: 'bigint', n: 'limit' }, p =>
     order === 'newest first'
       ? sql`select id, position from ${comments} where ${where} = ${p.of}::uuid and position < ${p.after}::bigint order by position desc limit ${p.n}`
       : sql`select id, position from ${comments} where ${where} = ${p.of}::uuid and position > ${p.after}::bigint order by position limit ${p.n}`,

@@ -1,6 +1,6 @@
 import type { NotificationId, NotificationType } from '../../domain/notifications/notifications.ts'
 import type { AccountId, CommentId, PostId } from '../../kernel/ids.ts'
-import { query, type RawBuilder, sql } from '../../kernel/sql.ts'
+import { grouped, query, type RawBuilder, sql } from '../../kernel/sql.ts'
 import { relationshipsModel } from '../relationships/project.ts'
 import { notificationsModel } from './project.ts'
 
@@ -48,7 +48,8 @@ const page = (p: {
 }) => sql`n.count > 0 and n.account = ${p.accountId}::uuid and n.position < ${p.after}::bigint`
 
 /** An account's notifications behind a position, newest first. */
-export const notificationRows = query<Account & { after: number; n: number }, NotificationRow>(
+export const notificationRows = grouped<Account & { after: number; n: number }, NotificationRow>(
+  { accountId: 'uuid', after: 'bigint', n: 'limit' },
   p => sql`select ${notification} where ${page(p)} order by n.position desc limit ${p.n}`,
 )
 
