@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { constants } from 'node:fs'
 import { access, mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
+import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
@@ -20,6 +21,15 @@ const FAST_STOP = 30_000
 const IMMEDIATE_STOP = 10_000
 const ATTEMPTS = 50
 
+const MIB = 2 ** 20
+const machineMemory = Math.min(process.constrainedMemory() || Number.POSITIVE_INFINITY, totalmem())
+
+/**
+ * A 32nd of the machine's memory, 128 MiB at least and 1 GiB at most: what a page's random look-ups touch stays there (a grid of a network of
+ * 200,000 posts is a fifth faster with 1 GiB), and the system's own cache has the rest.
+ */
+const sharedBuffers = Math.min(1_024, Math.max(128, Math.floor(machineMemory / MIB / 32)))
+
 /**
  * Small and fully durable (fsync and synchronous_commit stay on). The log has what concerns the server, not failed statements,
  * which the application reports itself, and no values of rows (terse).
@@ -28,7 +38,7 @@ const SETTINGS = {
   listen_addresses: HOST,
   unix_socket_directories: '',
   max_connections: '200',
-  shared_buffers: '128MB',
+  shared_buffers: `${sharedBuffers}MB`,
   fsync: 'on',
   synchronous_commit: 'on',
   wal_level: 'minimal',
