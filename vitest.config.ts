@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { defineConfig } from 'vitest/config'
 
 /** The tests whose faults are chosen by a seed: alone, and with ten times as many faults, in `npm run test:faults`. */
-const seeded = ['clock', 'eventstoredb-wire', 'full-disk', 'kill', 'many-processes', 'parts-away']
+const seeded = ['clock', 'eventstoredb-wire', 'full-disk', 'kill', 'many-processes', 'many-processes-and-parts', 'parts-away']
 
 export default defineConfig(({ mode }) => {
   const many = mode === 'faults'
