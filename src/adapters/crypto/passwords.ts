@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import * as argon2 from '@node-rs/argon2'
 import * as bcrypt from '@node-rs/bcrypt'
 import { bounded } from '../../kernel/bounded.ts'
@@ -14,10 +15,10 @@ const isBcrypt = (hash: string): boolean => /^\$2[aby]\$/.test(hash)
 /**
  * argon2id and, for hashes that came from elsewhere, bcrypt. Both run on the threads of libuv, which files and DNS need too: so few at once,
  * and a short queue, that hashing starves nothing else.
- * @param atOnce hashes computed at the same time
+ * @param atOnce hashes computed at the same time: two, and never on all cores
  * @param queue how many more may wait
  */
-export function passwords({ atOnce = 2, queue = 100 } = {}): Passwords {
+export function passwords({ atOnce = Math.min(2, Math.max(1, availableParallelism() - 1)), queue = 100 } = {}): Passwords {
   const run = bounded(atOnce, queue, 'Too many are signing in at this moment; try again.')
   return {
     hash: password => run(() => argon2.hash(password, parameters)),

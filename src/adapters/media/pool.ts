@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { Socket } from 'node:net'
-import { availableParallelism } from 'node:os'
+import { availableParallelism, constants, setPriority } from 'node:os'
 import type { Picture } from '../../kernel/ports/imaging.ts'
 import { Problem, unavailable } from '../../kernel/problem.ts'
 import type { Answer, Job } from './worker.ts'
@@ -67,6 +67,8 @@ export function workerPool(module: URL, options: PoolOptions = {}): Pool {
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'], // decoders print what hostile files make them say
     })
+    // Whoever asks for a page goes before who waits for a picture. Its threads are made later and inherit this.
+    if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL)
     const worker: Worker = { child, ready: false, busy: null, retired: false, timer: undefined, said: '' }
     workers.add(worker)
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { access, constants, mkdir, open, opendir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { access, constants, type FileHandle, mkdir, open, opendir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, relative, resolve, sep } from 'node:path'
-import { Readable } from 'node:stream'
 import type { Storage } from '../../kernel/ports/storage.ts'
 import { unavailable } from '../../kernel/problem.ts'
 import { contentTypeOf, isPrefix, mustBePrefix, mustStandFor } from './keys.ts'
@@ -49,7 +48,7 @@ export async function folderStorage(folder: string): Promise<Storage> {
       if (file === undefined) return null
       try {
         const { size } = await file.stat()
-        return { stream: Readable.toWeb(file.createReadStream()) as ReadableStream<Uint8Array>, size, contentType }
+        return { stream: contentOf(file, size), size, contentType }
       } catch (error) {
         await file.close()
         throw error
@@ -70,6 +69,33 @@ export async function folderStorage(folder: string): Promise<Storage> {
       for await (const path of filesUnder(join(root, prefix))) yield relative(root, path).replaceAll(sep, '/')
     },
   }
+}
+
+const mostAtOnce = 256 * 1024
+
+/** The file's bytes as they are asked for, most pictures in one read: Node's own streams take twice the time. Closes the file at its end. */
+function contentOf(file: FileHandle, size: number): ReadableStream<Uint8Array> {
+  let at = 0
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const bytes = new Uint8Array(Math.min(mostAtOnce, size - at))
+          const { bytesRead } = await file.read(bytes, 0, bytes.length, at)
+          at += bytesRead
+          if (bytesRead > 0) controller.enqueue(bytes.subarray(0, bytesRead))
+          if (bytesRead > 0 && at < size) return
+        } catch (error) {
+          await file.close()
+          throw error
+        }
+        await file.close()
+        controller.close()
+      },
+      cancel: () => file.close(),
+    },
+    { highWaterMark: 0 },
+  )
 }
 
 async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
