@@ -43,7 +43,7 @@ const sizes: Sizes = {
   accounts: numberOf('accounts', 10_000),
   posts: numberOf('posts', 200_000),
   followees: numberOf('followees', 100),
-  seconds: numberOf('seconds', 2),
+  seconds: numberOf('seconds', 1.5),
   sockets: numberOf('sockets', 5_000),
 }
 const chosen = values.only?.split(',') ?? (values.large ? names : usual)

@@ -91,7 +91,7 @@ export const imaging: Row = {
       }),
     )
     const workers = Math.max(1, availableParallelism() - 1)
-    const seconds = Math.max(sizes.seconds, 4)
+    const seconds = Math.max(sizes.seconds, 3)
     const job: Job = { kind: 'http', url, requests, once: false }
     const bares: Bare[] = []
     const ours: Figures[] = []

@@ -64,7 +64,7 @@ export type LoadSize = {
 }
 
 /** What a demonstration of many accounts and posts has of the rest. */
-export const usual = { followees: 100, likes: 2, comments: 0.5 } as const
+export const usual = { followees: 100, likes: 1, comments: 0.5 } as const
 
 /**
  * Sets up the database and fills its empty log; read models stand, empty, and are to be rebuilt next. The server must not run.
