@@ -47,6 +47,10 @@ const facts: readonly (readonly [fact: string, test: string])[] = [
     'many appends under way when the connection breaks are all written once, and none ends the process',
   ],
   ['the batch call has no deadline', 'appends to a frozen server are rejected in time as transient, and work again when it does'],
+  [
+    'the deadline of an append is a time by the clock of the client, which the server compares with its own',
+    'a node whose clock is a day behind appends',
+  ],
   ['an oversized append rejects those of others', 'an append that is too large is not sent, and others do not notice'],
   ['a bigint inside data ends the process', 'data that is not JSON is refused before it is sent'],
   ['credentials on an append leave the batch call', 'credentials stay off appends, so that they share one call'],

@@ -227,7 +227,8 @@ export class WireServer {
       if (this.mute || this.#sentOn(call)) return
       const name = nameOf(options.get(id)!.getStreamIdentifier())
       const expected = this.#expected(name, options.get(id)!)
-      const busy = this.busy.shift()
+      const late = options.get(id)!.getDeadline()!.toDate().getTime() <= performance.timeOrigin + performance.now()
+      const busy = this.busy.shift() ?? (late ? 'timeout' : undefined)
       if (busy !== undefined) {
         call.write(busyMessage(request, name, busy === 'timeout'))
         return

@@ -1,4 +1,4 @@
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import { isTransient } from '../../../src/adapters/eventstore/eventstoredb.ts'
 import { EventTooLarge, noStream, WrongRevision } from '../../../src/kernel/ports/event-store.ts'
 import { storedEvent } from '../event-store.ts'
@@ -53,6 +53,18 @@ export const appendProofs: Proofs = {
     server.cable.thaw()
     await store.append(one, events, noStream)
     expect(server.log.stream(one)).toHaveLength(1)
+  },
+
+  async 'a node whose clock is a day behind appends'() {
+    const { server, store } = await world()
+    const now = Date.now
+    const clock = vi.spyOn(Date, 'now').mockImplementation(() => now() - 24 * 3_600_000)
+    try {
+      expect(await failure(rawClient(server.url).appendToStream(stream(), rawEvent()))).toMatchObject({ type: 'deadline-exceeded' })
+      await store.append(stream(), [storedEvent()], noStream)
+    } finally {
+      clock.mockRestore()
+    }
   },
 
   async 'an append that is too large is not sent, and others do not notice'() {

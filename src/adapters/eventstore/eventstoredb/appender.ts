@@ -9,6 +9,11 @@ import { EventStoreUnavailable, isAnswer, isTransient } from './errors.ts'
  */
 const inFlight = 15
 const queueLimit = 20_000
+/**
+ * Milliseconds; the client makes a year of it. It sends the time at which that is over by this machine's clock, and the server compares it with its own: a node
+ * whose clock is behind by more could append nothing. The server has its own limit, and we wait no longer than our patience.
+ */
+const serverDecides = Number.POSITIVE_INFINITY
 
 /** An append that the client has, and its slot. */
 type Sent = { readonly client: EventStoreDBClient; readonly answer: Promise<AppendResult>; readonly release: () => void }
@@ -41,9 +46,9 @@ export class Appender {
       try {
         await this.#slot(deadline)
         const until = Math.min(performance.now() + patience.attempt, deadline)
-        return await this.#attempt(until, attempt, (client, milliseconds) =>
+        return await this.#attempt(until, attempt, client =>
           // Without credentials: with them the client makes a call for each append. To the leader: a follower that has none waits 4.5 s.
-          client.appendToStream(stream, events, { expectedRevision, requiresLeader: true, deadline: milliseconds }),
+          client.appendToStream(stream, events, { expectedRevision, requiresLeader: true, deadline: serverDecides }),
         )
       } catch (error) {
         if (!isTransient(error)) throw error
@@ -64,7 +69,7 @@ export class Appender {
   async #attempt(
     until: number,
     attempt: number,
-    send: (client: EventStoreDBClient, milliseconds: number) => Promise<AppendResult>,
+    send: (client: EventStoreDBClient) => Promise<AppendResult>,
   ): Promise<AppendResult> {
     let client: EventStoreDBClient
     let left: number
@@ -76,7 +81,7 @@ export class Appender {
       this.#release()
       throw error
     }
-    const answer = send(client, left)
+    const answer = send(client)
     const sent: Sent = {
       client,
       answer,
