@@ -60,7 +60,9 @@ export const appendProofs: Proofs = {
     const now = Date.now
     const clock = vi.spyOn(Date, 'now').mockImplementation(() => now() - 24 * 3_600_000)
     try {
-      expect(await failure(rawClient(server.url).appendToStream(stream(), rawEvent()))).toMatchObject({ type: 'deadline-exceeded' })
+      expect(await failure(rawClient(server.url).appendToStream(stream(), rawEvent()))).toMatchObject({
+        type: 'deadline-exceeded',
+      })
       await store.append(stream(), [storedEvent()], noStream)
     } finally {
       clock.mockRestore()
