@@ -79,7 +79,7 @@ const names: Names = {
     commands: ['context', 'names', 'words'],
     projections: ['models'],
     reactions: ['all'],
-    reading: ['context', 'credentials', 'kept', 'me', 'mentions', 'outbox', 'page', 'pictures', 'rules'],
+    reading: ['context', 'credentials', 'kept', 'me', 'mentions', 'outbox', 'page', 'pictures', 'rules', 'standings'],
     api: ['env', 'features', 'lists', 'me', 'middleware', 'operations', 'outbox', 'profile-fields', 'schemas'],
   },
 }

@@ -29,7 +29,8 @@ import { signedIn } from './middleware.ts'
 const ticketMs = 30_000
 const streamMs = 10 * 60_000
 const connectionsPerAccount = 20
-const readsAtOnce = 8
+/** What is read at the same time goes out as one statement. */
+const readsAtOnce = 64
 
 const Ticket = model(
   'LiveTicket',

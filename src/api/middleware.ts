@@ -32,17 +32,18 @@ async function sessionOf(c: Ctx): Promise<OpenSession | null> {
   if (sent === undefined) return null
   const token = /^bearer +([\w.~+/-]{1,4096}=*) *$/i.exec(sent)?.[1]
   if (token === undefined) throw new Problem('access_token_invalid', 'Authorization is not of the form: Bearer <access token>.')
-  const { accountId, sessionId } = await c.var.commands.accessTokens.verify(token)
-  const session = await c.var.commands.sessions.validate(sessionId)
+  const { accessTokens, sessions } = c.var.commands
+  const { accountId, sessionId } = await accessTokens.verify(token)
+  const session = await sessions.validate(sessionId)
   if (session === null || session.accountId !== accountId)
     throw new Problem('session_revoked', 'This session has ended: sign in again.')
   return session
 }
 
 async function identify(c: Context<HttpEnv & AppEnv>, { accountId, sessionId }: OpenSession): Promise<void> {
-  await c.var.limits.identify(accountId)
+  await c.get('limits').identify(accountId)
   c.set('viewerId', accountId)
-  c.set('actor', { id: accountId, sessionId, correlationId: c.var.correlationId })
+  c.set('actor', { id: accountId, sessionId, correlationId: c.get('correlationId') })
 }
 
 /** The models that the handler reads are as new as the request's consistency tokens say. @throws Problem 400, 409 for a bad token, 503 read_model_behind */

@@ -156,7 +156,8 @@ export const postsRoutes = routes<AppEnv>()
     one,
     fresh(...postModels),
     async c => {
-      const { view, revision } = await postView(c.var.reading, c.var.viewerId, c.var.params.id)
+      const { reading, viewerId, params } = c.var
+      const { view, revision } = await postView(reading, viewerId, params.id)
       return withEtag(c, view, revision)
     },
   )

@@ -93,11 +93,11 @@ export function query<Parameters extends object, Row>(
  */
 type ParameterType = Column | 'uuid[]' | 'limit'
 
+/** A question of a group, and all who asked it: what was asked twice before it went out is looked up once. */
 type Asked = {
   readonly values: readonly unknown[]
   readonly limit: unknown
-  readonly resolve: (rows: never[]) => void
-  readonly reject: (error: unknown) => void
+  readonly by: { readonly resolve: (rows: never[]) => void; readonly reject: (error: unknown) => void }[]
 }
 
 /** Statements of one query that may be under way at once: what is asked meanwhile waits for the next. */
@@ -110,6 +110,7 @@ const mostWaiting = 20_000
 /**
  * A query that many ask at the same time, as `query` in all else: what is asked in one turn of the event loop, or while others wait for their answers, goes out
  * as one statement, in which each asks for itself (`lateral`), after it was asked. A statement costs both ends more than what most of these look up.
+ * Who asks the same gets the same rows: not to be changed by who reads them.
  * ```ts
  * const postsOf = grouped<{ authorId: string; limit: number }, PostRow>({ authorId: 'uuid', limit: 'limit' }, p => sql`select … limit ${p.limit}`)
  * ```
@@ -127,13 +128,15 @@ export function grouped<Parameters extends object, Row>(
   const statement = (): { name: string; text: string } => {
     const limit = new Parameter('limit')
     const parameters = all.map(name => {
-      const column = sql`asked.${sql.id(name)}`
-      return [name, types[name] === 'limit' ? sql`${limit}::int` : types[name] === 'uuid[]' ? sql`${column}::uuid[]` : column]
+      return [name, types[name] === 'limit' ? sql`${limit}::int` : sql`asked.${sql.id(name)}`]
     })
     const arrays = names.map(name => sql`${new Parameter(name)}::${sql.raw(types[name] === 'uuid[]' ? 'text' : types[name])}[]`)
-    // `offset 0` keeps the planner from making one join of it all: the plan is that of one who asks, for each.
+    const columns = names.map(name => (types[name] === 'uuid[]' ? sql`${sql.id(name)}::uuid[]` : sql.id(name)))
+    // `offset 0` keeps the planner from reading an array's text wherever it stands, and from making one join of it all: the plan is that of one who asks, for each.
     const { name, text, values } = compile(sql`
-      select asked.n::int, one.* from unnest(${sql.join(arrays)}) with ordinality as asked(${sql.join(names.map(each => sql.id(each)))}, n)
+      select asked.n, one.* from (
+        select n::int, ${sql.join(columns)} from unnest(${sql.join(arrays)}) with ordinality as _(${sql.join(names.map(each => sql.id(each)))}, n) offset 0
+      ) asked
       cross join lateral (select * from (${build(Object.fromEntries(parameters))}) every offset 0) one`)
     order = values.map(value => {
       if (value instanceof Parameter) return value.name
@@ -171,7 +174,10 @@ export function grouped<Parameters extends object, Row>(
 /** Who waits for one query on one database. */
 class Group {
   readonly #run: (asked: readonly Asked[]) => Promise<{ columns: string[]; rows: unknown[][] }>
-  #waiting: Asked[] = []
+  /** By the question, in the order in which they were first asked. */
+  readonly #waiting = new Map<string, Asked>()
+  /** Who asked, over all questions. */
+  #asking = 0
   #underWay = 0
   #scheduled = false
   #impatient: NodeJS.Timeout | null = null
@@ -181,19 +187,23 @@ class Group {
   }
 
   ask<Row>(values: readonly unknown[], limit: unknown): Promise<Row[]> {
-    if (this.#waiting.length >= mostWaiting) return Promise.reject(unavailable('Too much is asked at this moment; try again.'))
+    if (this.#asking >= mostWaiting) return Promise.reject(unavailable('Too much is asked at this moment; try again.'))
     return new Promise<Row[]>((resolve, reject) => {
-      this.#waiting.push({ values, limit, resolve, reject })
+      const question = JSON.stringify([limit, ...values])
+      const asked = this.#waiting.get(question)
+      if (asked === undefined) this.#waiting.set(question, { values, limit, by: [{ resolve, reject }] })
+      else asked.by.push({ resolve, reject })
+      this.#asking++
       this.#schedule()
     })
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#waiting.length === 0) return
+    if (this.#scheduled || this.#waiting.size === 0) return
     if (this.#underWay >= groupsAtOnce) {
       this.#impatient ??= setTimeout(() => {
         this.#impatient = null
-        while (this.#waiting.length > 0) this.#send()
+        while (this.#waiting.size > 0) this.#send()
       }, patience)
       return
     }
@@ -201,7 +211,7 @@ class Group {
     // After what this turn of the event loop has read from all sockets.
     setImmediate(() => {
       this.#scheduled = false
-      if (this.#waiting.length > 0) this.#send()
+      if (this.#waiting.size > 0) this.#send()
       this.#schedule()
     })
   }
@@ -217,9 +227,14 @@ class Group {
   }
 
   #next(): Asked[] {
-    const { limit } = this.#waiting[0]!
     const next: Asked[] = []
-    this.#waiting = this.#waiting.filter(asked => next.length >= groupSize || asked.limit !== limit || next.push(asked) === 0)
+    for (const [question, asked] of this.#waiting) {
+      if (next.length === groupSize) break
+      if (next.length > 0 && asked.limit !== next[0]!.limit) continue
+      next.push(asked)
+      this.#waiting.delete(question)
+      this.#asking -= asked.by.length
+    }
     return next
   }
 
@@ -232,9 +247,9 @@ class Group {
         for (let column = 1; column < columns.length; column++) row[columns[column]!] = values[column]
         answers[(values[0] as number) - 1]!.push(row)
       }
-      for (const [index, { resolve }] of group.entries()) resolve(answers[index] as never[])
+      for (const [index, { by }] of group.entries()) for (const { resolve } of by) resolve(answers[index] as never[])
     } catch (error) {
-      for (const { reject } of group) reject(error)
+      for (const { by } of group) for (const { reject } of by) reject(error)
     }
   }
 }

@@ -2,9 +2,8 @@ import type { AccountId, CommentId, PostId } from '../kernel/ids.ts'
 import { invalid, notFound, Problem } from '../kernel/problem.ts'
 import { commentsModel } from '../projections/comments/project.ts'
 import {
+  type CommentContent,
   type CommentKey,
-  type CommentRow,
-  commentRows,
   newerComments,
   newestComments,
   oldestReplies,
@@ -15,6 +14,7 @@ import { type AccountItem, accountItem } from './accounts.ts'
 import type { Reading, ViewerId } from './context.ts'
 import { fillPage, type PageOf } from './page.ts'
 import { type Author, authorFacts, knowable, maySeeComment, mustSeePost, ruleModels } from './rules.ts'
+import { type Standing, standingsOf } from './standings.ts'
 
 /** What comment views are made of. */
 export const commentModels = [...ruleModels, commentsModel, likesModel] as const
@@ -37,7 +37,7 @@ export type CommentView = {
 type Found = { readonly view: CommentView; readonly revision: number }
 
 /**
- * Comments under posts that the viewer may see (the caller has asked), by id, in two statements; absent where there is a block between the viewer
+ * Comments under posts that the viewer may see (the caller has asked), by id; absent where there is a block between the viewer
  * and the author, or the author of the comment that it stands under.
  */
 export async function commentViews(
@@ -57,11 +57,11 @@ export async function commentView(reading: Reading, viewerId: ViewerId, id: Comm
 }
 
 /** A comment that the viewer may see: whose it is and where it stands. */
-export type SeenComment = Pick<CommentRow, 'postId' | 'authorId' | 'parentId'>
+export type SeenComment = Pick<CommentContent, 'postId' | 'authorId' | 'parentId'>
 
 /** @throws Problem not_found where the viewer may not see the comment or its post */
 export async function mustSeeComment(reading: Reading, viewerId: ViewerId, id: CommentId): Promise<SeenComment> {
-  const [row] = await commentRows(reading.db, { viewerId, ids: [id] })
+  const row = (await reading.kept.comments.rows(reading.db, [id])).get(id)
   if (row === undefined) throw notFound('comment')
   const [authors] = await Promise.all([
     authorFacts(reading, viewerId, authorsOf(row)),
@@ -75,8 +75,12 @@ type Page = { readonly limit: number; readonly after: number | null }
 
 /** A post's comments, newest first, without replies. @throws Problem not_found where the viewer may not see the post */
 export async function commentsOf(reading: Reading, viewerId: ViewerId, postId: PostId, page: Page): Promise<PageOf<CommentView>> {
-  await mustSeePost(reading, viewerId, postId)
-  return pageOf(reading, viewerId, page, (after, n) => newestComments(reading.db, { of: postId, after: after ?? end, n }))
+  // Asked at once: where the post may not be seen, nothing of the page is.
+  const [comments] = await Promise.all([
+    pageOf(reading, viewerId, page, (after, n) => newestComments(reading.db, { of: postId, after: after ?? end, n })),
+    mustSeePost(reading, viewerId, postId),
+  ])
+  return comments
 }
 
 /**
@@ -129,35 +133,43 @@ const pageOf = (
 
 async function found(reading: Reading, viewerId: ViewerId, ids: readonly CommentId[]): Promise<Map<CommentId, Found>> {
   if (ids.length === 0) return new Map()
-  const rows = await commentRows(reading.db, { ids, viewerId })
+  const [comments, standings] = await Promise.all([
+    reading.kept.comments.rows(reading.db, ids),
+    standingsOf(reading, viewerId, ids),
+  ])
   const accounts = await authorFacts(
     reading,
     viewerId,
-    rows.flatMap(row => [...authorsOf(row), ...row.mentionIds]),
+    [...comments.values()].flatMap(comment => [...authorsOf(comment), ...comment.mentionIds]),
   )
   const views = new Map<CommentId, Found>()
-  for (const row of rows) {
-    const { text, revision } = row
-    if (text === null || !isVisible(row, accounts)) continue
-    views.set(row.id, { view: present(reading, viewerId, { ...row, text }, accounts), revision })
+  for (const comment of comments.values()) {
+    const { id, text, revision } = comment
+    if (text === null || !isVisible(comment, accounts)) continue
+    views.set(id, { view: present(reading, viewerId, { ...comment, text }, standings(id), accounts), revision })
   }
   return views
 }
 
 type Authors = ReadonlyMap<AccountId, Author>
 
-const authorsOf = ({ authorId, parentAuthorId }: CommentRow): AccountId[] =>
+const authorsOf = ({ authorId, parentAuthorId }: CommentContent): AccountId[] =>
   parentAuthorId === null ? [authorId] : [authorId, parentAuthorId]
 
 /** A reply is seen only under a comment that is seen. */
-const isVisible = (row: CommentRow, accounts: Authors): boolean =>
+const isVisible = (row: CommentContent, accounts: Authors): boolean =>
   authorsOf(row).every(id => {
     const author = accounts.get(id)
     return author !== undefined && maySeeComment(author.relation)
   })
 
-function present(reading: Reading, viewerId: ViewerId, row: CommentRow & { text: string }, accounts: Authors): CommentView {
-  const { id, postId, postAuthorId, parentId, authorId, text, mentionIds, createdAt, editedAt, likes, replies, liked } = row
+function present(
+  reading: Reading,
+  viewerId: ViewerId,
+  { id, postId, postAuthorId, parentId, authorId, text, mentionIds, createdAt, editedAt }: CommentContent & { text: string },
+  { likes, below, liked }: Standing,
+  accounts: Authors,
+): CommentView {
   const known = mentionIds.flatMap(id => accounts.get(id) ?? []).filter(({ relation }) => knowable(relation))
   const canEdit = viewerId === authorId
   return {
@@ -169,7 +181,7 @@ function present(reading: Reading, viewerId: ViewerId, row: CommentRow & { text:
     mentions: known.map(account => accountItem(reading, account)),
     createdAt,
     editedAt,
-    counts: { likes, replies },
+    counts: { likes, replies: below },
     viewer: { liked, canEdit, canDelete: canEdit || viewerId === postAuthorId },
   }
 }

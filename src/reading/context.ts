@@ -3,6 +3,7 @@ import type { Clock } from '../kernel/ports/clock.ts'
 import type { Kept } from '../kernel/projecting/kept.ts'
 import type { Secrets } from '../kernel/secrets.ts'
 import type { Database } from '../kernel/sql.ts'
+import type { CommentContent } from '../projections/comments/queries.ts'
 import type { PostContent } from '../projections/posts/queries.ts'
 import type { AccountFacts } from '../projections/relationships/queries.ts'
 
@@ -14,7 +15,15 @@ export type Reading = {
   /** Where clients reach this deployment, without a slash at the end: pictures' URLs begin with it. */
   readonly publicUrl: string
   /** What this process keeps of read models, as new as the question each time. */
-  readonly kept: { readonly posts: Kept<PostContent>; readonly accounts: Kept<AccountFacts> }
+  readonly kept: {
+    readonly posts: Kept<PostContent>
+    readonly accounts: Kept<AccountFacts>
+    readonly comments: Kept<CommentContent>
+    /** How many like a post or a comment; also 0. */
+    readonly likes: Kept<{ readonly id: string; readonly likes: number }>
+    /** How many comments stand under a post, or replies under a comment; also 0. */
+    readonly below: Kept<{ readonly id: string; readonly below: number }>
+  }
 }
 
 /** Who looks: an account, or nobody signed in. */

@@ -13,7 +13,7 @@ import { type AccountItem, accountItem } from './accounts.ts'
 import { commentModels, commentViews } from './comments.ts'
 import type { Reading } from './context.ts'
 import { fillPage, type PageOf } from './page.ts'
-import { type PostView, postModels, postViews } from './posts.ts'
+import { postModels, postThumbnails } from './posts.ts'
 import { authorFacts, mayHearOf } from './rules.ts'
 
 /** What notifications are made of. */
@@ -90,13 +90,13 @@ async function hydrate(
   rows: readonly NotificationRow[],
 ): Promise<Map<NotificationId, NotificationView>> {
   if (rows.length === 0) return new Map()
-  const [accounts, posts, comments] = await Promise.all([
+  const [accounts, thumbnails, comments] = await Promise.all([
     authorFacts(
       reading,
       accountId,
       rows.flatMap(({ actors }) => actors),
     ),
-    postViews(reading, accountId, present(rows.map(({ post }) => post))),
+    postThumbnails(reading, accountId, present(rows.map(({ post }) => post))),
     commentViews(reading, accountId, present(rows.map(({ comment }) => comment))),
   ])
   const views = new Map<NotificationId, NotificationView>()
@@ -105,23 +105,21 @@ async function hydrate(
       .flatMap(actor => accounts.get(actor) ?? [])
       .filter(({ relation }) => mayHearOf(relation))
       .slice(0, actorsNamed)
-    const post = row.post === null ? null : posts.get(row.post)
+    const thumbnailUrl = row.post === null ? null : thumbnails.get(row.post)
     const comment = row.comment === null ? null : comments.get(row.comment)
-    if (actors.length === 0 || post === undefined || comment === undefined) continue
+    if (actors.length === 0 || thumbnailUrl === undefined || comment === undefined) continue
     views.set(id, {
       id,
       type,
       at,
       actors: actors.map(actor => accountItem(reading, actor)),
       count,
-      post: post && { id: post.id, thumbnailUrl: thumbnailOf(post) },
+      post: row.post && thumbnailUrl ? { id: row.post, thumbnailUrl } : null,
       comment: comment && { id: comment.id, text: comment.text },
       seen,
     })
   }
   return views
 }
-
-const thumbnailOf = ({ media }: PostView): string => media[0]!.renditions.find(({ name }) => name === 'thumbnail')!.url
 
 const present = <T>(ids: readonly (T | null)[]): T[] => [...new Set(ids.filter(id => id !== null))]

@@ -1,7 +1,7 @@
 import type { RenditionSize } from '../domain/media/media.ts'
 import type { AccountId, MediaId } from '../kernel/ids.ts'
 import { notFound } from '../kernel/problem.ts'
-import { blockMac, mac, type Secrets, sameBytes } from '../kernel/secrets.ts'
+import { pairMac, type Secrets, sameBytes } from '../kernel/secrets.ts'
 import { mediaModel } from '../projections/media/project.ts'
 import { avatarOwner, placeOf } from '../projections/media/queries.ts'
 import type { Reading, ViewerId } from './context.ts'
@@ -29,8 +29,9 @@ const macBytes = 15
  * what it opens is asked when the picture is fetched.
  */
 export function picturesFor({ secrets, clock, publicUrl }: Reading, viewerId: ViewerId): Pictures {
-  const signed = `${viewerId === null ? anyone : packed(viewerId)}.${Math.floor(clock.now() / halfHour).toString(36)}`
-  const sign = signer(secrets.key('pictures'), signed)
+  const made = Math.floor(clock.now() / halfHour)
+  const signed = `${viewerId === null ? anyone : packed(viewerId)}.${made.toString(36)}`
+  const sign = signer(secrets.key('pictures'), made, viewerId)
   const byAuthor = new Map<AccountId, string>()
   const signatureOf = (authorId: AccountId): string => {
     let signature = byAuthor.get(authorId)
@@ -65,14 +66,17 @@ export const renditionKey = (ownerId: AccountId, mediaId: MediaId, rendition: st
  * @throws notFound for every reason not to show it
  */
 export async function mustSeePicture(reading: Reading, mediaId: MediaId, rendition: string, signature: string): Promise<string> {
-  const [, signed, viewer, made, given] = /^(([\w-]{22}|anyone)\.([0-9a-z]{1,8}))\.([\w-]{20})$/.exec(signature) ?? []
-  if (signed === undefined || viewer === undefined || made === undefined || given === undefined) throw notFound('picture')
-  const age = Math.floor(reading.clock.now() / halfHour) - Number.parseInt(made, 36)
+  const [, viewer, madeIn, given] = /^([\w-]{22}|anyone)\.([0-9a-z]{1,8})\.([\w-]{20})$/.exec(signature) ?? []
+  if (viewer === undefined || madeIn === undefined || given === undefined) throw notFound('picture')
+  const made = Number.parseInt(madeIn, 36)
+  const viewerId = viewer === anyone ? null : unpacked(viewer)
+  // No two texts are the same signature.
+  if (madeIn !== made.toString(36) || (viewerId !== null && packed(viewerId) !== viewer)) throw notFound('picture')
+  const age = Math.floor(reading.clock.now() / halfHour) - made
   // -1: from a node whose clock is ahead.
   if (age < -1 || age > 1) throw notFound('picture')
-  const viewerId = viewer === anyone ? null : unpacked(viewer)
   const [place] = await placeOf(reading.db, { mediaId, viewerId })
-  if (place === undefined || !isSignature(reading.secrets, signed, place.owner, given)) throw notFound('picture')
+  if (place === undefined || !isSignature(reading.secrets, made, viewerId, place.owner, given)) throw notFound('picture')
   if (viewerId !== null && !place.viewer) throw notFound('picture')
   if (place.post !== null && place.shown) await mustSeePost(reading, viewerId, place.post)
   else if (place.post !== null || viewerId !== place.owner) throw notFound('picture')
@@ -86,8 +90,9 @@ export async function mustBeAvatar(reading: Reading, mediaId: MediaId, rendition
   return renditionKey(avatar.owner, mediaId, rendition)
 }
 
-/** Who is not signed in. */
+/** Who is not signed in: in a signature, and as what is signed. No account has the id of zeros. */
 const anyone = 'anyone'
+const nobody = Buffer.alloc(16)
 const bytesOf = (id: AccountId): Buffer => Buffer.from(id.replaceAll('-', ''), 'hex')
 const packed = (id: AccountId): string => bytesOf(id).toString('base64url')
 const unpacked = (text: string): AccountId =>
@@ -95,13 +100,13 @@ const unpacked = (text: string): AccountId =>
     .toString('hex')
     .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 
-/** Signs authors under one viewer and half hour: these make a key by HMAC, and an author's id is one block. An HMAC for each author of a page costs ten times as much. */
-function signer(key: Buffer, signed: string): (authorId: AccountId) => Buffer {
-  const sign = blockMac(mac(key, signed, 16))
+/** Signs authors for one viewer in one half hour. */
+function signer(key: Buffer, made: number, viewerId: ViewerId): (authorId: AccountId) => Buffer {
+  const sign = pairMac(key, made)(viewerId === null ? nobody : bytesOf(viewerId))
   return authorId => sign(bytesOf(authorId)).subarray(0, macBytes)
 }
 
-const isSignature = (secrets: Secrets, signed: string, authorId: AccountId, given: string): boolean => {
+const isSignature = (secrets: Secrets, made: number, viewerId: ViewerId, authorId: AccountId, given: string): boolean => {
   const bytes = Buffer.from(given, 'base64url')
-  return secrets.accepted('pictures').some(key => sameBytes(signer(key, signed)(authorId), bytes))
+  return secrets.accepted('pictures').some(key => sameBytes(signer(key, made, viewerId)(authorId), bytes))
 }

@@ -3,7 +3,6 @@ import type { AccountId, PostId } from '../kernel/ids.ts'
 import { notFound } from '../kernel/problem.ts'
 import { commentsModel } from '../projections/comments/project.ts'
 import { likesModel } from '../projections/likes/project.ts'
-import { standingRows } from '../projections/likes/queries.ts'
 import { mediaModel } from '../projections/media/project.ts'
 import { postsModel } from '../projections/posts/project.ts'
 import { type PostContent, type PostPicture, postKeysOf } from '../projections/posts/queries.ts'
@@ -13,6 +12,7 @@ import { type MediaView, mediaViewOf } from './media.ts'
 import { fillPage, type PageOf } from './page.ts'
 import { type Pictures, picturesFor } from './pictures.ts'
 import { type Author, authorFacts, knowable, mayComment, maySeeContent, maySeePost } from './rules.ts'
+import { type Standing, standingsOf } from './standings.ts'
 
 /** What post views are made of. */
 export const postModels = [postsModel, mediaModel, likesModel, commentsModel, ...accountModels] as const
@@ -76,33 +76,59 @@ export async function postsOf(
   })
 }
 
-async function found(reading: Reading, viewerId: ViewerId, ids: readonly PostId[]): Promise<Map<PostId, Found>> {
-  if (ids.length === 0) return new Map()
+/** A post that the viewer may see, and those that it names as they stand to the viewer. */
+type Seen = { readonly post: WholePost; readonly author: Author; readonly accounts: ReadonlyMap<AccountId, Author> }
+
+/** @param namedBy the accounts of a post that are asked about; its author among them */
+async function seen(
+  reading: Reading,
+  viewerId: ViewerId,
+  ids: readonly PostId[],
+  namedBy: (post: PostContent) => readonly AccountId[],
+): Promise<Seen[]> {
   const { db, kept } = reading
-  const named = (posts: Iterable<PostContent>): AccountId[] => [
-    ...new Set([...posts].flatMap(post => accountsIn(post, viewerId))),
-  ]
+  const named = (posts: Iterable<PostContent>): AccountId[] => [...new Set([...posts].flatMap(namedBy))]
   // Whom to ask about is known beforehand of posts that are kept: the rest is asked afterwards.
   const expected = named(kept.posts.peek(ids))
-  const [posts, standings, known] = await Promise.all([
-    kept.posts.rows(db, ids),
-    standingsOf(reading, viewerId, ids),
-    authorFacts(reading, viewerId, expected),
-  ])
+  const [posts, known] = await Promise.all([kept.posts.rows(db, ids), authorFacts(reading, viewerId, expected)])
   const asked = new Set(expected)
   const unasked = named(posts.values()).filter(id => !asked.has(id))
   const accounts = unasked.length === 0 ? known : new Map([...known, ...(await authorFacts(reading, viewerId, unasked))])
-  const pictures = picturesFor(reading, viewerId)
-  const views = new Map<PostId, Found>()
+  const found: Seen[] = []
   for (const post of posts.values()) {
     const author = accounts.get(post.author)
     if (author === undefined || !isWhole(post)) continue
     const audience = { audience: post.audience, audienceAccountIds: post.audience_accounts }
-    if (!maySeePost(viewerId, audience, author, author.relation)) continue
-    const standing = standings.get(post.id) ?? untouched
-    views.set(post.id, { view: present(reading, viewerId, post, standing, author, accounts, pictures), revision: post.revision })
+    if (maySeePost(viewerId, audience, author, author.relation)) found.push({ post, author, accounts })
   }
-  return views
+  return found
+}
+
+async function found(reading: Reading, viewerId: ViewerId, ids: readonly PostId[]): Promise<Map<PostId, Found>> {
+  if (ids.length === 0) return new Map()
+  const [posts, standings] = await Promise.all([
+    seen(reading, viewerId, ids, post => accountsIn(post, viewerId)),
+    standingsOf(reading, viewerId, ids),
+  ])
+  const pictures = picturesFor(reading, viewerId)
+  return new Map(
+    posts.map(one => {
+      const { id, revision } = one.post
+      return [id, { view: present(reading, viewerId, one, standings(id), pictures), revision }]
+    }),
+  )
+}
+
+/** The URL of the small picture that stands for a post, of each post that the viewer may see. */
+export async function postThumbnails(
+  reading: Reading,
+  viewerId: ViewerId,
+  ids: readonly PostId[],
+): Promise<ReadonlyMap<PostId, string>> {
+  if (ids.length === 0) return new Map()
+  const pictures = picturesFor(reading, viewerId)
+  const posts = await seen(reading, viewerId, ids, ({ author }) => [author])
+  return new Map(posts.map(({ post: { id, author, media } }) => [id, pictures.url(author, media[0]!.id, 'thumbnail')]))
 }
 
 /** Whom a post names to the viewer. */
@@ -113,21 +139,6 @@ const accountsIn = ({ author, mention_ids, audience_accounts }: PostContent, vie
       ? [author]
       : [author, ...mention_ids]
 
-type Standing = { likes: number; comments: number; liked: boolean }
-const untouched: Standing = { likes: 0, comments: 0, liked: false }
-
-/** Counters, and whether the viewer likes it; nobody has touched a post that is absent. */
-async function standingsOf({ db }: Reading, viewerId: ViewerId, ids: readonly PostId[]): Promise<ReadonlyMap<PostId, Standing>> {
-  const standings = new Map<PostId, Standing>()
-  for (const { id, kind, count } of await standingRows(db, { ids, viewerId })) {
-    const standing = standings.get(id) ?? { ...untouched }
-    if (kind === 'liked') standing.liked = true
-    else standing[kind] = count
-    standings.set(id, standing)
-  }
-  return standings
-}
-
 /** A post is shown with all of its pictures or not yet: the media model may be behind the posts'. */
 const isWhole = (post: PostContent): post is WholePost => post.media.every(({ width }) => width !== null)
 
@@ -136,10 +147,8 @@ type WholePost = Omit<PostContent, 'media'> & { media: (PostPicture & { width: n
 function present(
   reading: Reading,
   viewerId: ViewerId,
-  post: WholePost,
-  { likes, comments, liked }: Standing,
-  author: Author,
-  accounts: ReadonlyMap<AccountId, Author>,
+  { post, author, accounts }: Seen,
+  { likes, below, liked }: Standing,
   pictures: Pictures,
 ): PostView {
   const mine = viewerId === author.id
@@ -159,7 +168,7 @@ function present(
       mine && post.audience === 'accounts' ? { accountIds: known(post.audience_accounts).map(({ id }) => id) } : post.audience,
     createdAt: post.created_at,
     editedAt: post.edited_at,
-    counts: { likes, comments },
+    counts: { likes, comments: below },
     viewer: {
       liked,
       canComment: mayComment(viewerId, { authorId: author.id, comments: post.comments, relation: author.relation }),

@@ -30,7 +30,7 @@ it('says that it is alive and ready', async () => {
 
 it('serves on while a read model stands still, and says why to operators alone', async () => {
   for (const one of [app, production]) {
-    await one.app.db.run(sql`update kernel.consumers set state = 'paused' where key = 'likes_v1'`)
+    await one.app.db.run(sql`update kernel.consumers set state = 'paused' where key = 'likes_v2'`)
   }
   expect(await app.get('/readyz')).toMatchObject({
     status: 200,

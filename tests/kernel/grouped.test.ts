@@ -47,6 +47,21 @@ it('asks apart with another limit, and more than a statement takes in the next o
   expect(statements()).toBe(4)
 })
 
+it('looks up once what many ask at the same time', async () => {
+  const looked: unknown[] = []
+  const db: Db = {
+    ...kernel.db,
+    runArrays(name, text, values) {
+      looked.push(...values)
+      return kernel.db.runArrays(name, text, values)
+    },
+  }
+  const asked = Array.from({ length: 300 }, (_, n) => ({ from: n % 2, word: n % 3 === 0 ? null : 'null', limit: 1 }))
+  const answers = await Promise.all(asked.map(parameters => series(db, parameters)))
+  expect(answers).toEqual(asked.map(({ from, word }) => [{ at: from, word }]))
+  expect(looked).toEqual([[0, 1, 0, 1], [null, 'null', 'null', null], 1])
+})
+
 it('takes arrays of unlike lengths, and none', async () => {
   const among = grouped<{ ids: readonly string[] }, { id: string }>(
     { ids: 'uuid[]' },

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
-import { changesTable, Kept, noteChanges } from '../../src/kernel/projecting/kept.ts'
+import { anyRow, Changes, changesTable, Kept, noteChanges } from '../../src/kernel/projecting/kept.ts'
 import { readModel } from '../../src/kernel/projecting/model.ts'
 import { type Db, grouped, sql } from '../../src/kernel/sql.ts'
 import { type TestKernel, testKernel } from '../support/kernel.ts'
@@ -41,6 +41,7 @@ beforeEach(() => {
 const keeping = (isWhole?: (row: Word) => boolean) =>
   new Kept<Word>({
     model,
+    changes: new Changes(),
     most: 10,
     async load(db, parameters) {
       loads.push([...parameters.ids])
@@ -50,7 +51,7 @@ const keeping = (isWhole?: (row: Word) => boolean) =>
       await then?.()
       return found
     },
-    ownerOf: ({ owner }) => owner,
+    ownersOf: ({ owner }) => [owner],
     ...(isWhole === undefined ? {} : { isWhole }),
   })
 
@@ -101,6 +102,28 @@ it('does not keep what was read while a change was noted', async () => {
   expect(await wordsOf(one)).toEqual(['new'])
 })
 
+it('keeps what was read while something else was changed', async () => {
+  const [one, other] = [await added('one'), await added('other')]
+  await wordsOf(other)
+  meanwhile = async () => {
+    await change(other, 'changed')
+    await wordsOf()
+  }
+  expect(await wordsOf(one)).toEqual(['one'])
+  expect(kept.peek([one, other])).toMatchObject([{ word: 'one' }])
+})
+
+it('does not keep what was read while its owner went', async () => {
+  const one = await added('one')
+  await wordsOf(await added('another'))
+  meanwhile = async () => {
+    await change(owner, null, { key: owner, owner: true })
+    await wordsOf()
+  }
+  expect(await wordsOf(one)).toEqual(['one'])
+  expect(await wordsOf(one)).toEqual([undefined])
+})
+
 it('keeps what was read before a change no longer than until the next question', async () => {
   const one = await added('old')
   await wordsOf()
@@ -116,6 +139,38 @@ it('drops all rows of an owner who is gone', async () => {
   expect(kept.peek([one, two])).toHaveLength(2)
   expect(await wordsOf(one, two)).toEqual([undefined, undefined])
   expect(kept.peek([one, two])).toEqual([])
+})
+
+it('drops whose owner was gone once, whatever was noted of the owner since, in one batch or in two', async () => {
+  for (const together of [true, false]) {
+    const one = await added('one')
+    await wordsOf(one)
+    const [gone, later] = [true, false].map(gone => ({ key: owner, owner: gone, position: ++position }))
+    await kernel.db.transaction(async tx => {
+      for (const notes of together ? [[gone!, later!]] : [[gone!], [later!]]) await noteChanges(tx, changes, notes)
+    })
+    await wordsOf()
+    expect(kept.peek([one])).toEqual([])
+    await kernel.db.run(sql`delete from ${changes}`)
+  }
+})
+
+it('drops all where any row may have been changed', async () => {
+  const one = await added('one')
+  await wordsOf(one)
+  await change(one, 'changed', { key: anyRow, owner: false })
+  expect(await wordsOf(one)).toEqual(['changed'])
+})
+
+it('follows for each kind of rows of a model', async () => {
+  const all = new Changes()
+  const parts = { model, changes: all, most: 10, load, ownersOf: () => [] }
+  const [first, second] = [new Kept<Word>(parts), new Kept<Word>(parts)]
+  const one = await added('one')
+  for (const each of [first, second]) expect((await each.rows(kernel.db, [one])).get(one)?.word).toBe('one')
+  await change(one, 'two')
+  const both = await Promise.all([first, second].map(each => each.rows(kernel.db, [one])))
+  expect(both.map(rows => rows.get(one)?.word)).toEqual(['two', 'two'])
 })
 
 it('begins anew where a rebuilt model was swapped in, and after more changes than it follows', async () => {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { errors, type JWTPayload, jwtVerify, SignJWT } from 'jose'
 import { LRUCache } from 'lru-cache'
 import { isId } from '../../kernel/ids.ts'
@@ -41,13 +41,13 @@ export function accessTokens(secrets: Secrets, clock: Clock, cacheSize = 20_000)
     },
 
     async verify(token) {
-      const hash = createHash('sha256').update(token).digest('base64')
-      let claims = known.get(hash)
+      const name = hash('sha256', token, 'base64')
+      let claims = known.get(name)
       if (claims === undefined) {
         const { sub, sid, exp } = await payloadOf(token)
         if (sub === undefined || typeof sid !== 'string' || exp === undefined || !isId(sub) || !isId(sid)) return refused()
         claims = { accountId: sub, sessionId: sid, exp }
-        known.set(hash, claims)
+        known.set(name, claims)
       }
       return claims.exp * 1000 <= clock.now() ? expired() : { accountId: claims.accountId, sessionId: claims.sessionId }
     },

@@ -65,8 +65,8 @@ function identified({ log, trustedProxies, observe }: HttpOptions): MiddlewareHa
     c.res.headers.set('X-Request-Id', requestId)
     const route = matchedRoutes(c).findLast(({ method }) => method !== 'ALL')?.path ?? 'none'
     const answer = { method: c.req.method, route, status: c.res.status, ms: Math.round((performance.now() - started) * 10) / 10 }
-    c.var.log.info(answer, 'answered')
-    const { problem } = c.var
+    c.get('log').info(answer, 'answered')
+    const problem = c.get('problem')
     observe?.({ ...answer, unavailable: problem?.status === 503 ? problem : null })
   }
 }

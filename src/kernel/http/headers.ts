@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Context } from 'hono'
 import { invalid, Problem, refuse } from '../problem.ts'
 
@@ -26,7 +26,7 @@ export const noStore = (c: Pick<Context, 'header'>): void => c.header('Cache-Con
  */
 export function withEtag(c: Context, body: unknown, revision: number, status: 200 | 201 = 200): Response {
   const json = JSON.stringify(body)
-  const etag = `"${revision}.${createHash('sha256').update(json).digest('base64url').slice(0, 16)}"`
+  const etag = `"${revision}.${hash('sha256', json, 'base64url').slice(0, 16)}"`
   c.header('ETag', etag)
   const known = c.req.method === 'GET' || c.req.method === 'HEAD' ? c.req.header('if-none-match') : undefined
   if (known !== undefined && (known.trim() === '*' || known.match(etagForm)?.includes(etag))) return c.body(null, 304)

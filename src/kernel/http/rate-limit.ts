@@ -100,7 +100,7 @@ class Counted implements RequestLimits {
   constructor(c: Context<HttpEnv>, limiters: ReadonlyMap<Policy, RateLimiterMemory> | null) {
     this.#method = c.req.method
     this.#limiters = limiters
-    this.#subject = network(c.var.clientAddress)
+    this.#subject = network(c.get('clientAddress'))
   }
 
   async identify(accountId: string): Promise<void> {

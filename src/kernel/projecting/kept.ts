@@ -1,10 +1,11 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
-import { type Db, grouped, query, type RawBuilder, rows, sql } from '../sql.ts'
+import { type Db, query, type RawBuilder, rows, sql } from '../sql.ts'
 import { lastOf, type ReadModel, type Table } from './model.ts'
 
 /**
- * The table in which a model notes what it changed or deleted of the rows that processes keep in memory: the position of each key's last change. `owner`: the
- * key is an account, and all of its rows are gone.
+ * The table in which a model notes what it changed or deleted of the rows that processes keep in memory: the position of each key's last change. `owner`: all
+ * rows that belong to the key are gone, as an account's or what stood under a comment.
  */
 export const changesTable = {
   columns: 'key uuid primary key, owner boolean not null, position bigint not null',
@@ -13,64 +14,157 @@ export const changesTable = {
 
 export type Change = { readonly key: string; readonly owner: boolean; readonly position: number }
 
-/** Notes changes, in the transaction that makes them. By events alone, so that the notes are the same for batches of any size. */
+/** The key of a change that may have touched any row. For what is rare. */
+export const anyRow = '00000000-0000-0000-0000-000000000000'
+
+/** Notes changes, in the transaction that makes them. By events alone, so that the notes are the same for batches of any size: whoever was gone once stays so. */
 export async function noteChanges(tx: Db, changes: RawBuilder<unknown>, noted: readonly Change[]): Promise<void> {
   if (noted.length === 0) return
   const columns = { key: 'uuid', owner: 'boolean', position: 'bigint' } as const
+  const gone = new Set(noted.flatMap(({ key, owner }) => (owner ? key : [])))
+  const last = lastOf(noted, ({ key }) => key).map(({ key, position }) => ({ key, owner: gone.has(key), position }))
   await tx.run(sql`
-    insert into ${changes} as c (key, owner, position) select * from ${rows(
-      'noted',
-      columns,
-      lastOf(noted, ({ key }) => key),
-    )}
-    on conflict (key) do update set position = excluded.position where c.position < excluded.position`)
+    insert into ${changes} as c (key, owner, position) select * from ${rows('noted', columns, last)}
+    on conflict (key) do update set owner = c.owner or excluded.owner, position = excluded.position where c.position < excluded.position`)
 }
 
-/** Where no change was noted. */
-type Nothing = { readonly key: null; readonly owner: null; readonly position: null }
-type Fenced = { readonly fence: number | null }
+type Noting = ReadModel & { readonly t: { readonly changes: RawBuilder<unknown> } }
 
-/** More changes than this are not followed one by one: all that is kept is dropped. */
+/** What is asked of each model: its fence, and what it noted since; a row without a key where that is nothing. */
+type Noted = { readonly model: number; readonly fence: number | null } & (
+  | Change
+  | { readonly key: null; readonly position: null }
+)
+
+/** More changes of a model than this are not followed one by one: all that is kept of it is dropped. */
 const mostChanges = 1_000
 
+/** A model whose rows are kept, and how far its notes were followed. */
+type Followed = {
+  readonly model: Noting
+  readonly kept: Dropping[]
+  /** All changes up to here are followed; null before the first question. */
+  position: number | null
+  /** Of the model's schema: another one after a rebuilt one was swapped in, or another process took over. */
+  fence: number | null
+}
+
+/** What keeps rows of a model. */
+type Dropping = { drop(changed: ReadonlySet<string>, owners: ReadonlySet<string>): void }
+
+/** Follows what models note, all of them by one statement, for all that is kept of them in this process. */
+export class Changes {
+  readonly #models: Followed[] = []
+  #noted: ((db: Db, after: Record<string, number>) => Promise<Noted[]>) | null = null
+  /** Of each database the question that has not gone out yet. */
+  readonly #asked = new WeakMap<Db, Promise<void>>()
+
+  /** Before the first question. */
+  add(model: Noting, kept: Dropping): void {
+    const known = this.#models.find(one => one.model === model)
+    if (known === undefined) this.#models.push({ model, kept: [kept], position: null, fence: null })
+    else known.kept.push(kept)
+  }
+
+  /** Drops all that was changed up to now: asked once for all who ask in one turn of the event loop. */
+  follow(db: Db): Promise<void> {
+    let asked = this.#asked.get(db)
+    if (asked === undefined) {
+      asked = this.#follow(db)
+      this.#asked.set(db, asked)
+    }
+    return asked
+  }
+
+  async #follow(db: Db): Promise<void> {
+    await turn()
+    this.#asked.delete(db)
+    const strange = this.#models.filter(({ position }) => position === null)
+    if (strange.length > 0) {
+      await Promise.all(strange.map(one => this.#startOver(db, one)))
+      return
+    }
+    this.#noted ??= this.#question()
+    const after = Object.fromEntries(this.#models.map(({ position }, index) => [`after${index}`, position!]))
+    const byModel = this.#models.map((): Noted[] => [])
+    for (const noted of await this.#noted(db, after)) byModel[noted.model]!.push(noted)
+    for (const [index, one] of this.#models.entries()) {
+      const noted = byModel[index]!
+      if (noted.length === mostChanges || noted[0]!.fence !== one.fence) await this.#startOver(db, one)
+      else this.#learn(one, noted)
+    }
+  }
+
+  #learn(one: Followed, noted: readonly Noted[]): void {
+    const changed = new Set<string>()
+    const owners = new Set<string>()
+    for (const change of noted) {
+      // Who asked later may have been answered before.
+      if (change.key === null || change.position <= one.position!) continue
+      changed.add(change.key)
+      if (change.owner) owners.add(change.key)
+    }
+    if (changed.size === 0) return
+    for (const kept of one.kept) kept.drop(changed, owners)
+    one.position = Math.max(one.position!, noted.at(-1)!.position!)
+  }
+
+  /** Only what is read from now on may be kept: what was noted before needs not be followed. */
+  async #startOver(db: Db, one: Followed): Promise<void> {
+    const { key, t } = one.model
+    const [end] = await db.run<{ fence: number | null; position: number }>(
+      sql`select ${fenceOf(key)} as fence, (select coalesce(max(position), 0) from ${t.changes}) as position`,
+    )
+    for (const kept of one.kept) kept.drop(new Set([anyRow]), new Set())
+    one.fence = end!.fence
+    one.position = Math.max(one.position ?? 0, end!.position)
+  }
+
+  #question() {
+    return query<Record<string, number>, Noted>(p =>
+      sql.join(
+        this.#models.map(
+          ({ model: { key, t } }, index) => sql`
+            (select ${sql.lit(index)}::int as model, f.fence, c.key, c.owner, c.position from (select ${fenceOf(key)} as fence) f
+             left join lateral (
+               select key, owner, position from ${t.changes} where position > ${p[`after${index}`]!}::bigint
+               order by position limit ${sql.lit(mostChanges)}) c on true
+             order by c.position)`,
+        ),
+        sql` union all `,
+      ),
+    )
+  }
+}
+
+const fenceOf = (key: string) => sql`(select fence from kernel.consumers where key = ${sql.lit(key)})`
+
 type Parts<Row> = {
-  readonly model: ReadModel & { readonly t: { readonly changes: RawBuilder<unknown> } }
+  readonly model: Noting
+  readonly changes: Changes
   /** Rows that are kept at most; those not asked for longest go first. */
   readonly most: number
   readonly load: (db: Db, parameters: { ids: readonly string[] }) => Promise<Row[]>
-  /** Whose account's erasure ends the row. */
-  readonly ownerOf: (row: Row) => string
+  /** The keys that the row is noted by where they are gone. */
+  readonly ownersOf: (row: Row) => readonly (string | null)[]
   /** Whether the row may be kept: false where it is made of a second model that is behind. */
   readonly isWhole?: (row: Row) => boolean
 }
 
 /**
  * Rows of a read model, kept in this process and never older than the question: each time they are asked for, what the model has noted since is asked first, and
- * what was changed is read anew. A row that was read while a change was noted is answered, and not kept.
+ * what was changed is read anew. A row that was read while a change of it was noted is answered, and not kept.
  */
-export class Kept<Row extends { readonly id: string }> {
+export class Kept<Row extends { readonly id: string }> implements Dropping {
   readonly #parts: Parts<Row>
   readonly #rows: LRUCache<string, Row>
-  readonly #changesAfter: (db: Db, p: { after: number }) => Promise<((Change | Nothing) & Fenced)[]>
-  readonly #end: (db: Db, p: Record<never, never>) => Promise<({ position: number } & Fenced)[]>
-  /** All changes up to here are followed; null before the first question. */
-  #followed: number | null = null
-  /** Of the model's schema: another one after a rebuilt one was swapped in, or another process took over. */
-  #fence: number | null = null
+  /** Of each load that is under way, what was changed since it was asked. */
+  readonly #loading = new Set<Set<string>>()
 
   constructor(parts: Parts<Row>) {
     this.#parts = parts
     this.#rows = new LRUCache({ max: parts.most })
-    const { changes } = parts.model.t
-    const fence = sql`(select fence from kernel.consumers where key = ${sql.lit(parts.model.key)})`
-    this.#end = query(() => sql`select ${fence} as fence, (select coalesce(max(position), 0) from ${changes}) as position`)
-    this.#changesAfter = grouped(
-      { after: 'bigint' },
-      p => sql`
-        select f.fence, c.key, c.owner, c.position from (select ${fence} as fence) f
-        left join lateral (
-          select key, owner, position from ${changes} where position > ${p.after} order by position limit ${sql.lit(mostChanges)}) c on true`,
-    )
+    parts.changes.add(parts.model, this)
   }
 
   /** What is kept of these, however old. */
@@ -80,7 +174,8 @@ export class Kept<Row extends { readonly id: string }> {
 
   /** Rows by id, as new as when this was asked; those that do not exist are absent. */
   async rows(db: Db, ids: Iterable<string>): Promise<Map<string, Row>> {
-    await this.#follow(db)
+    const { load, isWhole, changes } = this.#parts
+    await changes.follow(db)
     const found = new Map<string, Row>()
     const missing: string[] = []
     for (const id of new Set(ids)) {
@@ -89,36 +184,35 @@ export class Kept<Row extends { readonly id: string }> {
       else found.set(id, row)
     }
     if (missing.length === 0) return found
-    const { load, isWhole } = this.#parts
-    const followed = this.#followed
-    for (const row of await load(db, { ids: missing })) {
-      found.set(row.id, row)
-      if (this.#followed === followed && (isWhole?.(row) ?? true)) this.#rows.set(row.id, row)
+    const changed = new Set<string>()
+    this.#loading.add(changed)
+    try {
+      for (const row of await load(db, { ids: missing })) {
+        found.set(row.id, row)
+        if (!this.#isAmong(changed, row) && (isWhole?.(row) ?? true)) this.#rows.set(row.id, row)
+      }
+    } finally {
+      this.#loading.delete(changed)
     }
     return found
   }
 
-  async #follow(db: Db): Promise<void> {
-    if (this.#followed === null) return this.#startOver(db)
-    const noted = await this.#changesAfter(db, { after: this.#followed })
-    if (noted.length === mostChanges || noted[0]!.fence !== this.#fence) return this.#startOver(db)
-    for (const { key, owner, position } of noted) {
-      if (key === null || position <= this.#followed) continue
-      if (owner) this.#dropOwned(key)
-      else this.#rows.delete(key)
+  /** Drops rows that were changed, and those whose owners are gone. */
+  drop(changed: ReadonlySet<string>, owners: ReadonlySet<string>): void {
+    for (const loading of this.#loading) for (const key of changed) loading.add(key)
+    if (changed.has(anyRow)) {
+      this.#rows.clear()
+      return
     }
-    this.#followed = Math.max(this.#followed, noted.at(-1)!.position ?? 0)
+    for (const key of changed) this.#rows.delete(key)
+    if (owners.size > 0) for (const [id, row] of this.#rows.entries()) if (this.#isAmong(owners, row)) this.#rows.delete(id)
   }
 
-  /** Only what is read from now on may be kept: what was noted before needs not be followed. */
-  async #startOver(db: Db): Promise<void> {
-    const [end] = await this.#end(db, {})
-    this.#rows.clear()
-    this.#fence = end!.fence
-    this.#followed = Math.max(this.#followed ?? 0, end!.position)
-  }
-
-  #dropOwned(owner: string): void {
-    for (const [id, row] of this.#rows.entries()) if (this.#parts.ownerOf(row) === owner) this.#rows.delete(id)
+  /** Whether any of these changes may have touched the row. */
+  #isAmong(changed: ReadonlySet<string>, row: Row): boolean {
+    if (changed.size === 0) return false
+    return (
+      changed.has(anyRow) || changed.has(row.id) || this.#parts.ownersOf(row).some(owner => owner !== null && changed.has(owner))
+    )
   }
 }

@@ -3,6 +3,7 @@ import { type CommentAdded, type CommentEdited, type CommentEvent, commentEvents
 import { PostDeleted } from '../../domain/posts/post.ts'
 import type { EventOf, Recorded } from '../../kernel/events.ts'
 import { moveCounters, tally } from '../../kernel/projecting/counters.ts'
+import { anyRow, type Change, noteChanges } from '../../kernel/projecting/kept.ts'
 import { lastOf, readModel, type Tables } from '../../kernel/projecting/model.ts'
 import { type Db, type RawBuilder, rows, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
@@ -10,12 +11,13 @@ import { tables } from './tables.ts'
 type Added = Recorded<EventOf<typeof CommentAdded>>
 type Edited = Recorded<EventOf<typeof CommentEdited>>
 
+type Seen = CommentEvent | EventOf<typeof PostDeleted | typeof AccountErased>
 type Moved = { post: string; parent: string | null }
 
 /** Comments and replies. With a top-level comment go its replies, with a post all of it, with an account what it wrote and what stands under its posts. */
-export const commentsModel = readModel<CommentEvent | EventOf<typeof PostDeleted | typeof AccountErased>>()({
+export const commentsModel = readModel<Seen>()({
   name: 'comments',
-  version: 1,
+  version: 2,
   events: [...commentEvents, PostDeleted, AccountErased],
   tables,
 
@@ -41,9 +43,28 @@ export const commentsModel = readModel<CommentEvent | EventOf<typeof PostDeleted
     const posts = tally(came.map(postOf), went.map(postOf))
     await moveCounters(tx, t.counts, ['post', 'comments'], posts)
     await moveCounters(tx, t.replies, ['comment', 'replies'], tally(came.flatMap(parentOf), went.flatMap(parentOf)))
+    await noteChanges(tx, t.changes, batch.flatMap(changesOf))
     return { topics: [...posts.keys()].map(post => `post:${post}`) }
   },
 })
+
+/** Which comments and counters an event may touch. An account may have commented on anything. */
+function changesOf({ type, data, position }: Recorded<Seen>): Change[] {
+  const counters = (post: string, parent: string | null): Change[] =>
+    [post, parent].flatMap(key => (key === null ? [] : { key, owner: false, position }))
+  switch (type) {
+    case 'CommentAdded':
+      return counters(data.postId, data.parentId)
+    case 'CommentEdited':
+      return [{ key: data.commentId, owner: false, position }]
+    case 'CommentDeleted':
+      return [{ key: data.commentId, owner: true, position }, ...counters(data.postId, data.parentId)]
+    case 'PostDeleted':
+      return [{ key: data.postId, owner: true, position }]
+    case 'AccountErased':
+      return [{ key: anyRow, owner: false, position }]
+  }
+}
 
 const postOf = ({ post }: Moved): string => post
 const parentOf = ({ parent }: Moved): string[] => (parent === null ? [] : [parent])

@@ -1,12 +1,10 @@
 import type { AccountId, CommentId, PostId } from '../../kernel/ids.ts'
-import { found, grouped, query, type RawBuilder, sql } from '../../kernel/sql.ts'
-import { likesModel } from '../likes/project.ts'
+import { grouped, query, type RawBuilder, sql } from '../../kernel/sql.ts'
 import { commentsModel } from './project.ts'
 
-const { comments, replies } = commentsModel.t
-const { likes, counts } = likesModel.t
+const { comments, counts, replies } = commentsModel.t
 
-export type CommentRow = {
+export type CommentContent = {
   id: CommentId
   postId: PostId
   postAuthorId: AccountId
@@ -19,23 +17,24 @@ export type CommentRow = {
   createdAt: string
   editedAt: string | null
   revision: number
-  likes: number
-  replies: number
-  /** By the viewer. */
-  liked: boolean
 }
 
-/** Whole comments with their counts, in one statement. */
-export const commentRows = grouped<{ ids: readonly CommentId[]; viewerId: AccountId | null }, CommentRow>(
-  { ids: 'uuid[]', viewerId: 'uuid' },
+/** Comments by id, in no order. Asks no rules. */
+export const commentContents = grouped<{ ids: readonly CommentId[] }, CommentContent>(
+  { ids: 'uuid[]' },
   p => sql`
-    select c.id, c.post as "postId", c.post_author as "postAuthorId", c.parent as "parentId", p.author as "parentAuthorId",
-      c.author as "authorId", c.text, c.mention_ids as "mentionIds", c.created_at as "createdAt", c.edited_at as "editedAt", c.revision,
-      coalesce(l.likes, 0) as likes, coalesce(r.replies, 0) as replies,
-      ${found(sql`from ${likes} where subject = c.id and actor = ${p.viewerId}::uuid`)} as liked
-    from ${comments} c left join ${comments} p on p.id = c.parent left join ${counts} l on l.subject = c.id
-      left join ${replies} r on r.comment = c.id
-    where c.id = any(${p.ids})`,
+    select c.id, c.post as "postId", c.post_author as "postAuthorId", c.parent as "parentId",
+      (select author from ${comments} p where p.id = c.parent) as "parentAuthorId", c.author as "authorId", c.text,
+      c.mention_ids as "mentionIds", c.created_at as "createdAt", c.edited_at as "editedAt", c.revision
+    from ${comments} c where c.id = any(${p.ids})`,
+)
+
+/** How many comments stand under a post, or replies under a comment, for each that is asked about. */
+export const countsBelow = grouped<{ ids: readonly string[] }, { id: string; below: number }>(
+  { ids: 'uuid[]' },
+  p => sql`
+    select i.id, coalesce((select comments from ${counts} where post = i.id), (select replies from ${replies} where comment = i.id), 0) as below
+    from unnest(${p.ids}) i (id)`,
 )
 
 /** One row of a list of comments. */

@@ -1,3 +1,5 @@
+import { changesTable } from '../../kernel/projecting/kept.ts'
+
 /**
  * Comments and replies, how many a post and a comment have, and what is gone for ever: posts, comments and accounts. By post and by parent they are
  * found while a rebuild still fills, so these two indexes are constraints.
@@ -13,4 +15,5 @@ export const tables = {
   counts: { columns: 'post uuid primary key, comments int not null' },
   replies: { columns: 'comment uuid primary key, replies int not null' },
   gone: { columns: 'id uuid primary key' },
+  changes: changesTable,
 } as const

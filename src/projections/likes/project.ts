@@ -4,19 +4,21 @@ import { type LikeEvent, likeEvents } from '../../domain/likes/like.ts'
 import { PostDeleted } from '../../domain/posts/post.ts'
 import type { EventOf, Recorded } from '../../kernel/events.ts'
 import { moveCounters, tally } from '../../kernel/projecting/counters.ts'
+import { anyRow, type Change, noteChanges } from '../../kernel/projecting/kept.ts'
 import { lastOf, readModel, type Tables } from '../../kernel/projecting/model.ts'
 import { type Db, type RawBuilder, rows, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
+type Seen = LikeEvent | EventOf<typeof PostDeleted | typeof CommentDeleted | typeof AccountErased>
 type Moved = { subject: string; kind: 'post' | 'comment'; by: 1 | -1 }
 
 /**
  * Likes of posts and comments. With an account go its own and those of what it wrote. Likes of comments that went with their post or with the comment
  * above them stay until that: nothing leads to them any more.
  */
-export const likesModel = readModel<LikeEvent | EventOf<typeof PostDeleted | typeof CommentDeleted | typeof AccountErased>>()({
+export const likesModel = readModel<Seen>()({
   name: 'likes',
-  version: 1,
+  version: 2,
   events: [...likeEvents, PostDeleted, CommentDeleted, AccountErased],
   tables,
 
@@ -38,9 +40,23 @@ export const likesModel = readModel<LikeEvent | EventOf<typeof PostDeleted | typ
     ]
     const subjects = (by: 1 | -1) => moved.filter(move => move.by === by).map(({ subject }) => subject)
     await moveCounters(tx, t.counts, ['subject', 'likes'], tally(subjects(1), subjects(-1)))
+    await noteChanges(tx, t.changes, batch.map(changeOf))
     return { topics: moved.filter(({ kind }) => kind === 'post').map(({ subject }) => `post:${subject}`) }
   },
 })
+
+/** Whose counter an event may move. An account may have liked anything. */
+function changeOf({ type, data, position }: Recorded<Seen>): Change {
+  const key =
+    type === 'AccountErased'
+      ? anyRow
+      : type === 'PostDeleted'
+        ? data.postId
+        : type === 'CommentDeleted'
+          ? data.commentId
+          : data.subject.id
+  return { key, owner: false, position }
+}
 
 type T = Tables<keyof typeof tables>
 
@@ -81,7 +97,7 @@ async function toggle(toggles: readonly Recorded<LikeEvent>[], tx: Db, t: T): Pr
         insert into ${t.likes} as l (subject, actor, kind, post, author, at, position)
         select subject, actor, kind, post, author, at, position from said s
         where liked and not exists (select from ${t.gone} g where g.id in (s.subject, s.actor, s.author))
-        on conflict (subject, actor) do update set at = excluded.at, position = excluded.position where l.position < excluded.position
+        on conflict (actor, subject) do update set at = excluded.at, position = excluded.position where l.position < excluded.position
         returning l.subject, l.kind, l.xmax = 0 as fresh)
     select subject, kind, -1 as by from went union all select subject, kind, 1 from came where fresh`)
 }

@@ -35,15 +35,16 @@ const countsOf = (below: RawBuilder<unknown>, key: string, counter: string) =>
         coalesce((select ${sql.id(counter)} from ${below} where ${sql.id(key)} = ${p.subject}::uuid), 0) as below`,
   )
 
-export type StandingRow = { id: PostId; kind: 'likes' | 'comments' | 'liked'; count: number }
+/** How many like a post or a comment, for each that is asked about. */
+export const likeCounts = grouped<{ ids: readonly string[] }, { id: string; likes: number }>(
+  { ids: 'uuid[]' },
+  p => sql`select i.id, coalesce((select likes from ${counts} where subject = i.id), 0) as likes from unnest(${p.ids}) i (id)`,
+)
 
-/** The counters of posts, but those of 0, and which of the posts the viewer likes. One scan an index for all ids of a page, not a look-up for each. */
-export const standingRows = grouped<{ ids: readonly PostId[]; viewerId: AccountId | null }, StandingRow>(
+/** Which of these the viewer likes. */
+export const likedAmong = grouped<{ ids: readonly string[]; viewerId: AccountId }, { id: string }>(
   { ids: 'uuid[]', viewerId: 'uuid' },
-  p => sql`
-    select subject as id, 'likes' as kind, likes as count from ${counts} where subject = any(${p.ids})
-    union all select post, 'comments', comments from ${commentsModel.t.counts} where post = any(${p.ids})
-    union all select subject, 'liked', 1 from ${likes} where subject = any(${p.ids}) and actor = ${p.viewerId}`,
+  p => sql`select subject as id from ${likes} where actor = ${p.viewerId} and subject = any(${p.ids})`,
 )
 
 export const countsOfPost = countsOf(commentsModel.t.counts, 'post', 'comments')

@@ -26,18 +26,22 @@ export type NotificationRow = {
 /** How many actors a notification names. */
 export const actorsNamed = 3
 
-/** Counted from the account's blocks, which are few, not from the acts, which may be many. */
-const notification = sql`
+/** Without those who stand in a block with the account: its blocks are few and looked up once, the acts of a notification may be many. */
+const notification = (accountId: RawBuilder<AccountId>) => sql`
   n.id, n.type, n.post, n.comment, n.first, n.position, n.at,
   n.position <= coalesce((select position from ${seen} s where s.account = n.account), 0) as seen,
   n.count - blocked.count as count,
   array(
     select a.actor from ${acts} a where a.notification = n.id and a.active
     order by a.position desc limit ${sql.lit(actorsNamed)} + blocked.count) as actors
-  from ${notifications} n cross join lateral (
-    select count(*)::int as count from (
-      select blocked as id from ${blocks} where blocker = n.account union select blocker from ${blocks} where blocked = n.account) b
-    join ${acts} a on a.notification = n.id and a.actor = b.id and a.active) blocked`
+  from (
+    select array(
+      select blocked from ${blocks} where blocker = ${accountId}::uuid union all select blocker from ${blocks} where blocked = ${accountId}::uuid
+    ) as ids offset 0) apart
+  cross join ${notifications} n
+  cross join lateral (
+    select case when apart.ids = '{}' then 0 else (
+      select count(*)::int from ${acts} a where a.notification = n.id and a.actor = any(apart.ids) and a.active) end as count) blocked`
 
 type Account = { accountId: AccountId }
 
@@ -50,19 +54,20 @@ const page = (p: {
 /** An account's notifications behind a position, newest first. */
 export const notificationRows = grouped<Account & { after: number; n: number }, NotificationRow>(
   { accountId: 'uuid', after: 'bigint', n: 'limit' },
-  p => sql`select ${notification} where ${page(p)} order by n.position desc limit ${p.n}`,
+  p => sql`select ${notification(p.accountId)} where ${page(p)} order by n.position desc limit ${p.n}`,
 )
 
 /** Those that it has not seen. */
 export const unseenRows = query<Account & { after: number; n: number }, NotificationRow>(
   p => sql`
-    select ${notification} where ${page(p)} and n.position > coalesce((select position from ${seen} s where s.account = ${p.accountId}::uuid), 0)
+    select ${notification(p.accountId)} where ${page(p)} and n.position > coalesce((select position from ${seen} s where s.account = ${p.accountId}::uuid), 0)
     order by n.position desc limit ${p.n}`,
 )
 
 /** An account's notifications by id, in no order. */
-export const notificationsById = query<Account & { ids: readonly NotificationId[] }, NotificationRow>(
-  p => sql`select ${notification} where n.count > 0 and n.account = ${p.accountId}::uuid and n.id = any(${p.ids}::uuid[])`,
+export const notificationsById = grouped<Account & { ids: readonly NotificationId[] }, NotificationRow>(
+  { accountId: 'uuid', ids: 'uuid[]' },
+  p => sql`select ${notification(p.accountId)} where n.count > 0 and n.account = ${p.accountId}::uuid and n.id = any(${p.ids})`,
 )
 
 /** The position of one of an account's notifications or, where none is named, of its newest. */
