@@ -25,6 +25,10 @@ const facts: readonly (readonly [fact: string, test: string])[] = [
     'a position between two events is resumed from without losing the next one',
   ],
   [
+    'a new leader tells of itself in an event that subscriptions look at and no read shows',
+    'a log that ends with what no read shows is followed to its end',
+  ],
+  [
     'the usual window does not report the last events that do not match',
     'each position passed is reported live, also of what does not match',
   ],

@@ -8,7 +8,7 @@ import type { BatchAppendReq, BatchAppendResp, ReadReq } from '@eventstore/db-cl
 import streams from '@eventstore/db-client/generated/streams_pb.js'
 import { Metadata, Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js'
 import { Cable } from './wire/cable.ts'
-import { type Proposed, WireLog } from './wire/log.ts'
+import { type Proposed, type WireEvent, WireLog } from './wire/log.ts'
 import { answerMessage, busyMessage, eventMessage, nameOf, notFoundMessage, placeOf, proposedOf, uuid } from './wire/messages.ts'
 import { type Reading, serveSubscription, tooSlow } from './wire/subscription.ts'
 
@@ -175,6 +175,7 @@ export class WireServer {
     const options = call.request.getOptions()!
     if (options.hasSubscription()) return this.#subscribe(call)
     const known = (event: { position: number }): boolean => this.leader || event.position <= this.knows
+    const shown = (event: WireEvent): boolean => known(event) && this.log.readable(event)
     const count = Number(options.getCount())
     if (options.hasStream()) {
       const name = nameOf(options.getStream()!.getStreamIdentifier())
@@ -184,8 +185,8 @@ export class WireServer {
     } else {
       const events =
         options.getReadDirection() === streams.ReadReq.Options.ReadDirection.BACKWARDS
-          ? this.log.events.filter(known).slice(-count).reverse()
-          : this.log.page(placeOf(call.request) ?? { commit: 0, prepare: 0 }, count, Number.POSITIVE_INFINITY, known).events
+          ? this.log.events.filter(shown).slice(-count).reverse()
+          : this.log.page(placeOf(call.request) ?? { commit: 0, prepare: 0 }, count, Number.POSITIVE_INFINITY, shown).events
       for (const event of events) call.write(eventMessage(event))
     }
     call.end()

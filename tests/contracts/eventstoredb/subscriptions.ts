@@ -127,6 +127,26 @@ export const subscriptionProofs: Proofs = {
     expect(reader.events.map(({ type }) => type)).toEqual(['Wanted', 'After'])
   },
 
+  async 'a log that ends with what no read shows is followed to its end'() {
+    const { server, store } = await world()
+    fill(server, ['Before'])
+    server.log.epoch()
+    const [raw] = await rawClient(server.url).readAll({ direction: BACKWARDS, fromPosition: END, maxCount: 1 }).toArray()
+    expect(raw?.event?.type).toBe('Before')
+    const reader = new Reader(store, { types: ['Wanted'] })
+    await reader.until(() => reader.caughtUp)
+    // It lies behind all that can be read, and is where a reader begins again.
+    expect(reader.passed).toBeGreaterThan(await store.head())
+    const again = new Reader(store, { after: reader.passed, types: ['Wanted'] })
+    await again.until(() => again.caughtUp)
+    server.log.epoch()
+    await again.until(() => again.passed > reader.slices[0]!.passed && again.caughtUp)
+    server.end('subscriptions')
+    const [wanted] = fill(server, ['Wanted'])
+    await Promise.all([reader, again].map(one => one.until(() => one.events.length === 1)))
+    expect([reader.positions, again.positions]).toEqual([[wanted], [wanted]])
+  },
+
   async 'each position passed is reported live, also of what does not match'() {
     const { server, store } = await world()
     const checkpoints: bigint[] = []

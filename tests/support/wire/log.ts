@@ -25,6 +25,7 @@ export type Page = {
   readonly atEnd: boolean
 }
 
+const epochs = '$epoch-information'
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 
 /**
@@ -52,13 +53,21 @@ export class WireLog {
     this.epoch()
   }
 
-  /** A record that is not an event, as a new leader writes one. */
+  /** What a new leader writes: a record that is no event, and an event that only subscriptions look at. */
   epoch(): void {
     this.#end += 120
+    const told = { id: crypto.randomUUID(), contentType: 'application/json', data: bytes('{}'), metadata: bytes('') }
+    this.append(epochs, this.stream(epochs).length - 1, [{ ...told, type: '$EpochInformation' }])
   }
 
+  /** What a read of all of the log shows. */
+  readable({ stream }: WireEvent): boolean {
+    return stream !== epochs
+  }
+
+  /** The last event that a read shows. */
   get last(): WireEvent | undefined {
-    return this.events.at(-1)
+    return this.events.findLast(event => this.readable(event))
   }
 
   stream(name: string): readonly WireEvent[] {

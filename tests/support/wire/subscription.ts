@@ -52,7 +52,7 @@ export async function serveSubscription(
   const from = placeOf(call.request)
   let next = from ?? { commit: 0, prepare: 0 }
   // Exclusive: the event at the place, or the first one behind it, is taken for the one that the reader has.
-  if (from !== null) next = log.page(from, 1, Number.POSITIVE_INFINITY, () => true).next
+  if (from !== null) next = log.page(from, 1, Number.POSITIVE_INFINITY, event => log.readable(event)).next
   await write(confirmationMessage(randomUUID()))
   let counter = 0
   while (open) {
@@ -73,7 +73,7 @@ export async function serveSubscription(
   if (!open) return
 
   on.goingLive()
-  const begins = log.last?.position ?? -1
+  const begins = log.events.at(-1)?.position ?? -1
   const live: ReadResp[] = []
   stop = log.listen(event => {
     const messages = wanted(event) ? [eventMessage(event)] : []

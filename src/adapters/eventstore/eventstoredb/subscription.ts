@@ -6,6 +6,7 @@ import {
   eventTypeFilter,
   type Filter,
   FORWARDS,
+  type Position,
   START,
   streamNameFilter,
 } from '@eventstore/db-client'
@@ -34,8 +35,14 @@ const aheadEvents = 500
 const windows = [
   { window: 4_096, beyond: 256 * 1024 },
   { window: 64, beyond: 16 * 1024 },
-  { window: 1, beyond: -1 },
+  { window: 1, beyond: 0 },
 ] as const
+
+/**
+ * Bytes of the log that a checkpoint of its end may stand before what was passed: a new leader's epoch and the event that tells of it ($epoch-information), which
+ * subscriptions look at and no read shows.
+ */
+const unreadable = 4_096
 
 type AllEvent = NonNullable<AllStreamResolvedEvent['event']>
 /** Put into the stream of events by ourselves, where the server said it. */
@@ -48,7 +55,7 @@ export async function* follow(following: Following): AsyncGenerator<Slice> {
   const head = end === null ? 0 : toNumber(end.commit)
   let after = following.after
   for (const { window, beyond } of windows) {
-    if (head - after <= beyond) continue
+    if (window > 1 && head - after <= beyond) continue
     const caughtUpAt = yield* subscription({ ...following, after }, window)
     if (caughtUpAt === null) return
     after = caughtUpAt
@@ -74,11 +81,13 @@ async function* subscription(
     if (logged !== null) events.push(logged)
   }
   const from = await resume(client, after, patience)
-  if (from !== START) take(from)
+  /** How far the log is known to go, where nothing could be read at `after`. */
+  let reached = from.event === null && after > 0 ? 0 : Number.POSITIVE_INFINITY
+  if (from.event !== null) take(from.event)
 
   const reading = client.subscribeToAll(
     {
-      fromPosition: from === START ? START : from.position,
+      fromPosition: from.position,
       requiresLeader: true,
       resolveLinkTos: false,
       filter: filter(namespace, types, window, (position, to) => to.push({ checkpoint: toNumber(position) } satisfies Mark)),
@@ -101,10 +110,16 @@ async function* subscription(
       if ('checkpoint' in item) {
         checkpoint = item.checkpoint
         passed = Math.max(passed, checkpoint)
+        reached = Math.max(reached, checkpoint)
       } else if ('caughtUp' in item) {
         live = true
         // A checkpoint of the history stands before the last event looked at, which no other message tells of if it does not match.
-        if (window === 1 && checkpoint !== null) take(await eventFrom(client, checkpoint, patience))
+        const last = window === 1 && checkpoint !== null ? await eventFrom(client, checkpoint, patience) : null
+        if (last !== null) {
+          reached = Number.POSITIVE_INFINITY
+          take(last)
+        }
+        if (reached + unreadable < after) throw new EventStoreUnavailable(`the log ends before position ${after}`)
       } else if (item.event !== undefined) take(item.event)
       // What has arrived belongs to one slice; messages reach the stream one by one, a turn lets those in that are there.
       if (events.length < sliceEvents) {
@@ -130,23 +145,38 @@ async function* subscription(
   }
 }
 
-/** The event at a position, or the first one behind it. @throws EventStoreUnavailable where there is none: a new leader may still be indexing */
-async function eventFrom(client: EventStoreDBClient, position: number, { reader }: Patience): Promise<AllEvent> {
+/**
+ * The event at a position, or the first one behind it; null where all that can be read stands before it.
+ * @throws EventStoreUnavailable where there must be one: a new leader may still be indexing
+ */
+async function eventFrom(client: EventStoreDBClient, position: number, { reader }: Patience): Promise<AllEvent | null> {
   const fromPosition = toPosition(position)
   const options = { direction: FORWARDS, fromPosition, maxCount: 1, resolveLinkTos: false, requiresLeader: true } as const
   const [next] = await collect(client.readAll(options), reader)
-  if (next?.event === undefined) throw new EventStoreUnavailable(`the log ends before position ${position}`)
-  return next.event
+  if (next?.event !== undefined) return next.event
+  const head = await readHead(client, reader)
+  if (head !== null && toNumber(head.commit) >= position)
+    throw new EventStoreUnavailable(`nothing can be read at position ${position} yet`)
+  return null
 }
 
 /**
  * The event to ask from, so that nothing is skipped and nothing comes twice. The server takes the event at or behind the position asked for as
  * the one that the reader has, and begins with the next. At the position of an event that is right. `after` may also lie between two events: a
  * checkpoint of the history is the end of the last record before those looked at ({commit, prepare: 0}), and a scavenge may have removed the
- * event. There the next event would be lost; so it is read here, and is delivered by us where its position is behind `after`.
+ * event. There the next event would be lost; so it is read here, and is delivered by us where its position is behind `after`. Where `after` lies behind all
+ * that can be read, the last of that is asked from: nothing stands between the two.
  */
-const resume = (client: EventStoreDBClient, after: number, patience: Patience): Promise<AllEvent> | typeof START =>
-  after === 0 ? START : eventFrom(client, after, patience)
+async function resume(
+  client: EventStoreDBClient,
+  after: number,
+  patience: Patience,
+): Promise<{ position: Position | typeof START; event: AllEvent | null }> {
+  if (after === 0) return { position: START, event: null }
+  const event = await eventFrom(client, after, patience)
+  if (event !== null) return { position: event.position, event }
+  return { position: (await readHead(client, patience.reader)) ?? START, event: null }
+}
 
 /** By stream where there is a namespace, else by type: the server takes one of the two. The events of the server itself ($…) are left out. */
 function filter(
