@@ -76,11 +76,13 @@ type Page = { readonly limit: number; readonly after: number | null }
 /** A post's comments, newest first, without replies. @throws Problem not_found where the viewer may not see the post */
 export async function commentsOf(reading: Reading, viewerId: ViewerId, postId: PostId, page: Page): Promise<PageOf<CommentView>> {
   // Asked at once: where the post may not be seen, nothing of the page is.
-  const [comments] = await Promise.all([
-    pageOf(reading, viewerId, page, (after, n) => newestComments(reading.db, { of: postId, after: after ?? end, n })),
+  const [seen, comments] = await Promise.allSettled([
     mustSeePost(reading, viewerId, postId),
+    pageOf(reading, viewerId, page, (after, n) => newestComments(reading.db, { of: postId, after: after ?? end, n })),
   ])
-  return comments
+  if (seen.status === 'rejected') throw seen.reason
+  if (comments.status === 'rejected') throw comments.reason
+  return comments.value
 }
 
 /**

@@ -24,7 +24,7 @@ export function keptRows(): Reading['kept'] {
       ownersOf: ({ author }) => [author],
       isWhole: ({ media }) => media.every(({ width }) => width !== null),
     }),
-    accounts: new Kept({ changes, model: accountsModel, most: 50_000, load: accountFacts, ownersOf: ({ id }) => [id] }),
+    accounts: new Kept({ changes, model: accountsModel, most: 50_000, load: accountFacts }),
     comments: new Kept({
       changes,
       model: commentsModel,
@@ -32,7 +32,7 @@ export function keptRows(): Reading['kept'] {
       load: commentContents,
       ownersOf: ({ parentId, postId }) => [parentId, postId],
     }),
-    likes: new Kept({ changes, model: likesModel, most: 50_000, load: likeCounts, ownersOf: () => [] }),
-    below: new Kept({ changes, model: commentsModel, most: 50_000, load: countsBelow, ownersOf: () => [] }),
+    likes: new Kept({ changes, model: likesModel, most: 50_000, load: likeCounts }),
+    below: new Kept({ changes, model: commentsModel, most: 50_000, load: countsBelow }),
   }
 }

@@ -16,5 +16,9 @@ export async function standingsOf(
     viewerId === null ? [] : likedAmong(db, { ids, viewerId }),
   ])
   const mine = new Set(liked.map(({ id }) => id))
-  return id => ({ likes: likes.get(id)?.likes ?? 0, below: below.get(id)?.below ?? 0, liked: mine.has(id) })
+  return id => {
+    const isLiked = mine.has(id)
+    // The viewer's own may have come between the two questions.
+    return { likes: Math.max(likes.get(id)?.likes ?? 0, Number(isLiked)), below: below.get(id)?.below ?? 0, liked: isLiked }
+  }
 }

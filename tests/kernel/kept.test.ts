@@ -164,7 +164,7 @@ it('drops all where any row may have been changed', async () => {
 
 it('follows for each kind of rows of a model', async () => {
   const all = new Changes()
-  const parts = { model, changes: all, most: 10, load, ownersOf: () => [] }
+  const parts = { model, changes: all, most: 10, load }
   const [first, second] = [new Kept<Word>(parts), new Kept<Word>(parts)]
   const one = await added('one')
   for (const each of [first, second]) expect((await each.rows(kernel.db, [one])).get(one)?.word).toBe('one')

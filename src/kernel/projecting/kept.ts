@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises'
+import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import { type Db, query, type RawBuilder, rows, sql } from '../sql.ts'
 import { lastOf, type ReadModel, type Table } from './model.ts'
@@ -39,6 +39,10 @@ type Noted = { readonly model: number; readonly fence: number | null } & (
 /** More changes of a model than this are not followed one by one: all that is kept of it is dropped. */
 const mostChanges = 1_000
 
+/** Questions that may be under way at once: what is asked meanwhile waits for the next, but no longer than so many milliseconds. */
+const questionsAtOnce = 2
+const patience = 1_000
+
 /** A model whose rows are kept, and how far its notes were followed. */
 type Followed = {
   readonly model: Noting
@@ -58,6 +62,7 @@ export class Changes {
   #noted: ((db: Db, after: Record<string, number>) => Promise<Noted[]>) | null = null
   /** Of each database the question that has not gone out yet. */
   readonly #asked = new WeakMap<Db, Promise<void>>()
+  readonly #underWay = new Set<Promise<void>>()
 
   /** Before the first question. */
   add(model: Noting, kept: Dropping): void {
@@ -78,7 +83,24 @@ export class Changes {
 
   async #follow(db: Db): Promise<void> {
     await turn()
+    // Who asks meanwhile joins. A database that answers nothing is noticed by each question's own limit.
+    if (this.#underWay.size >= questionsAtOnce)
+      await Promise.race([...this.#underWay, pause(patience, undefined, { ref: false })])
     this.#asked.delete(db)
+    const asking = this.#ask(db)
+    const ended = asking.then(
+      () => {},
+      () => {},
+    )
+    this.#underWay.add(ended)
+    try {
+      await asking
+    } finally {
+      this.#underWay.delete(ended)
+    }
+  }
+
+  async #ask(db: Db): Promise<void> {
     const strange = this.#models.filter(({ position }) => position === null)
     if (strange.length > 0) {
       await Promise.all(strange.map(one => this.#startOver(db, one)))
@@ -145,8 +167,8 @@ type Parts<Row> = {
   /** Rows that are kept at most; those not asked for longest go first. */
   readonly most: number
   readonly load: (db: Db, parameters: { ids: readonly string[] }) => Promise<Row[]>
-  /** The keys that the row is noted by where they are gone. */
-  readonly ownersOf: (row: Row) => readonly (string | null)[]
+  /** The keys that the row is noted by where they are gone; by default none but its own. */
+  readonly ownersOf?: (row: Row) => readonly (string | null)[]
   /** Whether the row may be kept: false where it is made of a second model that is behind. */
   readonly isWhole?: (row: Row) => boolean
 }
@@ -205,14 +227,14 @@ export class Kept<Row extends { readonly id: string }> implements Dropping {
       return
     }
     for (const key of changed) this.#rows.delete(key)
-    if (owners.size > 0) for (const [id, row] of this.#rows.entries()) if (this.#isAmong(owners, row)) this.#rows.delete(id)
+    if (owners.size === 0 || this.#parts.ownersOf === undefined) return
+    for (const [id, row] of this.#rows.entries()) if (this.#isAmong(owners, row)) this.#rows.delete(id)
   }
 
   /** Whether any of these changes may have touched the row. */
   #isAmong(changed: ReadonlySet<string>, row: Row): boolean {
     if (changed.size === 0) return false
-    return (
-      changed.has(anyRow) || changed.has(row.id) || this.#parts.ownersOf(row).some(owner => owner !== null && changed.has(owner))
-    )
+    const owners = this.#parts.ownersOf?.(row) ?? []
+    return changed.has(anyRow) || changed.has(row.id) || owners.some(owner => owner !== null && changed.has(owner))
   }
 }

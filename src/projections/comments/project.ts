@@ -58,7 +58,8 @@ function changesOf({ type, data, position }: Recorded<Seen>): Change[] {
     case 'CommentEdited':
       return [{ key: data.commentId, owner: false, position }]
     case 'CommentDeleted':
-      return [{ key: data.commentId, owner: true, position }, ...counters(data.postId, data.parentId)]
+      // Nothing stands under a reply.
+      return [{ key: data.commentId, owner: data.parentId === null, position }, ...counters(data.postId, data.parentId)]
     case 'PostDeleted':
       return [{ key: data.postId, owner: true, position }]
     case 'AccountErased':

@@ -40,8 +40,8 @@ const notification = (accountId: RawBuilder<AccountId>) => sql`
     ) as ids offset 0) apart
   cross join ${notifications} n
   cross join lateral (
-    select case when apart.ids = '{}' then 0 else (
-      select count(*)::int from ${acts} a where a.notification = n.id and a.actor = any(apart.ids) and a.active) end as count) blocked`
+    select count(*)::int as count from unnest(apart.ids) b (id) cross join lateral (
+      select from ${acts} a where a.notification = n.id and a.actor = b.id and a.active offset 0) act) blocked`
 
 type Account = { accountId: AccountId }
 
