@@ -35,7 +35,7 @@ export const likesModel = readModel<Seen>()({
     // What is gone stays gone, so it may go first: a like that comes after it, or came before it in this batch, finds it noted.
     const moved = [
       ...(await forget(things, ids => sql`subject = any(${ids})`, tx, t)),
-      ...(await forget(accounts, ids => sql`actor = any(${ids}) or author = any(${ids})`, tx, t)),
+      ...(await forget(accounts, ids => sql`actor::text = any(${ids}::text[]) or author = any(${ids})`, tx, t)),
       ...(await toggle(toggles, tx, t)),
     ]
     const subjects = (by: 1 | -1) => moved.filter(move => move.by === by).map(({ subject }) => subject)
@@ -97,7 +97,7 @@ async function toggle(toggles: readonly Recorded<LikeEvent>[], tx: Db, t: T): Pr
         insert into ${t.likes} as l (subject, actor, kind, post, author, at, position)
         select subject, actor, kind, post, author, at, position from said s
         where liked and not exists (select from ${t.gone} g where g.id in (s.subject, s.actor, s.author))
-        on conflict (actor, subject) do update set at = excluded.at, position = excluded.position where l.position < excluded.position
+        on conflict (subject, actor) do update set at = excluded.at, position = excluded.position where l.position < excluded.position
         returning l.subject, l.kind, l.xmax = 0 as fresh)
     select subject, kind, -1 as by from went union all select subject, kind, 1 from came where fresh`)
 }

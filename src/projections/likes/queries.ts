@@ -1,5 +1,5 @@
 import type { AccountId, PostId } from '../../kernel/ids.ts'
-import { found, grouped, query, type RawBuilder, sql } from '../../kernel/sql.ts'
+import { grouped, query, type RawBuilder, sql } from '../../kernel/sql.ts'
 import { commentsModel } from '../comments/project.ts'
 import { likesModel } from './project.ts'
 
@@ -11,14 +11,14 @@ export type LikeRow = { id: string; position: number }
 /** Who likes a post, newest first, behind a position. */
 export const likersOf = query<{ subject: PostId; after: number; n: number }, LikeRow & { id: AccountId }>(
   p => sql`
-    select actor as id, position from ${likes} where subject = ${p.subject}::uuid and position < ${p.after}::bigint
+    select actor as id, position from ${likes} where subject::text = ${p.subject}::uuid::text and position < ${p.after}::bigint
     order by position desc limit ${p.n}`,
 )
 
 /** The posts that an account likes, the newest like first, behind a position. */
 export const likedPostsOf = query<{ actor: AccountId; after: number; n: number }, LikeRow & { id: PostId }>(
   p => sql`
-    select subject as id, position from ${likes} where actor = ${p.actor}::uuid and kind = 'post' and position < ${p.after}::bigint
+    select subject as id, position from ${likes} where actor::text = ${p.actor}::uuid::text and kind = 'post' and position < ${p.after}::bigint
     order by position desc limit ${p.n}`,
 )
 
@@ -44,9 +44,7 @@ export const likeCounts = grouped<{ ids: readonly string[] }, { id: string; like
 /** Which of these the viewer likes. */
 export const likedAmong = grouped<{ ids: readonly string[]; viewerId: AccountId }, { id: string }>(
   { ids: 'uuid[]', viewerId: 'uuid' },
-  // Each by the primary key: for a list Postgres may rather read all that the viewer likes.
-  p =>
-    sql`select i.id from unnest(${p.ids}) i (id) where ${found(sql`from ${likes} where actor = ${p.viewerId} and subject = i.id`)}`,
+  p => sql`select subject as id from ${likes} where actor = ${p.viewerId} and subject = any(${p.ids})`,
 )
 
 export const countsOfPost = countsOf(commentsModel.t.counts, 'post', 'comments')
