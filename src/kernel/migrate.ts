@@ -60,14 +60,14 @@ export async function epochs(db: Database): Promise<{ epoch: string; liveEpoch: 
 }
 
 /** A log that is shorter than what the read models have seen was restored or lost: to go on would mix two histories. @throws StartupError */
-export async function refuseLostLog(db: Database, store: Pick<EventStore, 'head'>): Promise<void> {
-  // Before the head: others append and project while we look.
+export async function refuseLostLog(db: Database, store: Pick<EventStore, 'head' | 'end'>): Promise<void> {
+  // Before the end: others append and project while we look.
   const [row] = await db.run<{ key: string; checkpoint: number }>(
     sql`select key, checkpoint from kernel.consumers order by checkpoint desc limit 1`,
   )
-  const head = await store.head()
-  if (row === undefined || row.checkpoint <= head) return
+  const end = (await store.end?.()) ?? (await store.head())
+  if (row === undefined || row.checkpoint <= end) return
   throw new StartupError(
-    `${row.key} has seen the log up to ${row.checkpoint}, but the log ends at ${head}: it was restored or is another one. Restore the database of this log.`,
+    `${row.key} has seen the log up to ${row.checkpoint}, but the log ends at ${end}: it was restored or is another one. Restore the database of this log.`,
   )
 }

@@ -177,16 +177,16 @@ export class WireServer {
     const known = (event: { position: number }): boolean => this.leader || event.position <= this.knows
     const shown = (event: WireEvent): boolean => known(event) && this.log.readable(event)
     const count = Number(options.getCount())
+    const backwards = options.getReadDirection() === streams.ReadReq.Options.ReadDirection.BACKWARDS
     if (options.hasStream()) {
       const name = nameOf(options.getStream()!.getStreamIdentifier())
       const events = this.log.stream(name).filter(known)
       if (events.length === 0) call.write(notFoundMessage(name))
-      for (const event of events.slice(0, count)) call.write(eventMessage(event))
+      for (const event of (backwards ? events.toReversed() : events).slice(0, count)) call.write(eventMessage(event))
     } else {
-      const events =
-        options.getReadDirection() === streams.ReadReq.Options.ReadDirection.BACKWARDS
-          ? this.log.events.filter(shown).slice(-count).reverse()
-          : this.log.page(placeOf(call.request) ?? { commit: 0, prepare: 0 }, count, Number.POSITIVE_INFINITY, shown).events
+      const events = backwards
+        ? this.log.events.filter(shown).slice(-count).reverse()
+        : this.log.page(placeOf(call.request) ?? { commit: 0, prepare: 0 }, count, Number.POSITIVE_INFINITY, shown).events
       for (const event of events) call.write(eventMessage(event))
     }
     call.end()

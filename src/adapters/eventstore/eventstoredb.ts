@@ -18,7 +18,7 @@ import {
 } from '../../kernel/ports/event-store.ts'
 import type { Log } from '../../kernel/ports/log.ts'
 import { acquireAppender } from './eventstoredb/appender.ts'
-import { Connection, collect, type Patience, patience, readHead } from './eventstoredb/connection.ts'
+import { Connection, collect, type Patience, patience, readEnd, readHead } from './eventstoredb/connection.ts'
 import { EventStoreUnavailable, isOrdinary, isTransient } from './eventstoredb/errors.ts'
 import { maxEventBytes, toLogged, toNumber, toProposed } from './eventstoredb/records.ts'
 import { follow } from './eventstoredb/subscription.ts'
@@ -137,6 +137,10 @@ export class EventStoreDb implements EventStore {
   async head(): Promise<number> {
     const end = await this.#reading(client => readHead(client, this.#patience.attempt))
     return end === null ? 0 : toNumber(end.commit)
+  }
+
+  end(): Promise<number> {
+    return this.#reading(client => readEnd(client, this.#patience.attempt))
   }
 
   async close(): Promise<void> {

@@ -42,6 +42,8 @@ export interface EventStore {
   subscribe(subscription: Subscription): AsyncIterable<Slice>
   /** The position of the last event, 0 in an empty log. */
   head(): Promise<number>
+  /** How far a reader may have come, where that may lie behind the last event: over what the log keeps for itself. */
+  end?(): Promise<number>
   close(): Promise<void>
 }
 

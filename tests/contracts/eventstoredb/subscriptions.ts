@@ -128,7 +128,7 @@ export const subscriptionProofs: Proofs = {
   },
 
   async 'a log that ends with what no read shows is followed to its end'() {
-    const { server, store } = await world()
+    const { server, store, lines } = await world()
     fill(server, ['Before'])
     server.log.epoch()
     const [raw] = await rawClient(server.url).readAll({ direction: BACKWARDS, fromPosition: END, maxCount: 1 }).toArray()
@@ -137,6 +137,7 @@ export const subscriptionProofs: Proofs = {
     await reader.until(() => reader.caughtUp)
     // It lies behind all that can be read, and is where a reader begins again.
     expect(reader.passed).toBeGreaterThan(await store.head())
+    expect(reader.passed).toBeLessThanOrEqual(await store.end())
     const again = new Reader(store, { after: reader.passed, types: ['Wanted'] })
     await again.until(() => again.caughtUp)
     server.log.epoch()
@@ -145,6 +146,10 @@ export const subscriptionProofs: Proofs = {
     const [wanted] = fill(server, ['Wanted'])
     await Promise.all([reader, again].map(one => one.until(() => one.events.length === 1)))
     expect([reader.positions, again.positions]).toEqual([[wanted], [wanted]])
+    // Behind the end there is no place to begin: the log was restored, or is another one.
+    const lost = new Reader(store, { after: (await store.end()) + 100_000 })
+    await lost.until(() => lines.some(({ message }) => message.startsWith('a reader lost the log')))
+    expect(lost.caughtUp).toBe(false)
   },
 
   async 'each position passed is reported live, also of what does not match'() {

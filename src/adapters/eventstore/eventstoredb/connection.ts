@@ -1,5 +1,6 @@
-import { BACKWARDS, END, EventStoreDBClient, type Position, type StreamingRead } from '@eventstore/db-client'
+import { BACKWARDS, END, EventStoreDBClient, type Position, type StreamingRead, StreamNotFoundError } from '@eventstore/db-client'
 import { EventStoreUnavailable, isNotLeader, isTransient } from './errors.ts'
+import { toNumber } from './records.ts'
 
 /** What the adapter waits for, milliseconds. */
 export type Patience = {
@@ -52,7 +53,24 @@ export async function collect<T>(reading: StreamingRead<T>, milliseconds: number
   }
 }
 
-/** The place of the log's last event, from the leader; null in an empty log. Events of the server itself count. */
+/**
+ * How far subscriptions may have come: behind the last event that a read shows there may be what a new leader wrote of itself ($epoch-information), which only its
+ * stream shows.
+ */
+export async function readEnd(client: EventStoreDBClient, milliseconds: number): Promise<number> {
+  const options = { direction: BACKWARDS, fromRevision: END, maxCount: 1, resolveLinkTos: false, requiresLeader: true } as const
+  const [head, epochs] = await Promise.all([
+    readHead(client, milliseconds),
+    collect(client.readStream('$epoch-information', options), milliseconds).catch(error => {
+      if (error instanceof StreamNotFoundError) return []
+      throw error
+    }),
+  ])
+  const last = epochs[0]?.event?.position?.commit ?? epochs[0]?.commitPosition ?? 0n
+  return Math.max(head === null ? 0 : toNumber(head.commit), toNumber(last))
+}
+
+/** The place of the log's last event that a read shows, from the leader; null in an empty log. Events of the server itself count. */
 export async function readHead(client: EventStoreDBClient, milliseconds: number): Promise<Position | null> {
   const options = { direction: BACKWARDS, fromPosition: END, maxCount: 1, resolveLinkTos: false, requiresLeader: true } as const
   const [last] = await collect(client.readAll(options), milliseconds)

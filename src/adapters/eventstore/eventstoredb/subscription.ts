@@ -12,7 +12,7 @@ import {
 } from '@eventstore/db-client'
 import type { LoggedEvent } from '../../../kernel/events.ts'
 import type { Slice } from '../../../kernel/ports/event-store.ts'
-import { collect, type Patience, readHead } from './connection.ts'
+import { collect, type Patience, readEnd, readHead } from './connection.ts'
 import { EventStoreUnavailable, FellSilent } from './errors.ts'
 import { toLogged, toNumber, toPosition } from './records.ts'
 
@@ -37,12 +37,6 @@ const windows = [
   { window: 64, beyond: 16 * 1024 },
   { window: 1, beyond: 0 },
 ] as const
-
-/**
- * Bytes of the log that a checkpoint of its end may stand before what was passed: a new leader's epoch and the event that tells of it ($epoch-information), which
- * subscriptions look at and no read shows.
- */
-const unreadable = 4_096
 
 type AllEvent = NonNullable<AllStreamResolvedEvent['event']>
 /** Put into the stream of events by ourselves, where the server said it. */
@@ -81,8 +75,6 @@ async function* subscription(
     if (logged !== null) events.push(logged)
   }
   const from = await resume(client, after, patience)
-  /** How far the log is known to go, where nothing could be read at `after`. */
-  let reached = from.event === null && after > 0 ? 0 : Number.POSITIVE_INFINITY
   if (from.event !== null) take(from.event)
 
   const reading = client.subscribeToAll(
@@ -110,16 +102,11 @@ async function* subscription(
       if ('checkpoint' in item) {
         checkpoint = item.checkpoint
         passed = Math.max(passed, checkpoint)
-        reached = Math.max(reached, checkpoint)
       } else if ('caughtUp' in item) {
         live = true
         // A checkpoint of the history stands before the last event looked at, which no other message tells of if it does not match.
         const last = window === 1 && checkpoint !== null ? await eventFrom(client, checkpoint, patience) : null
-        if (last !== null) {
-          reached = Number.POSITIVE_INFINITY
-          take(last)
-        }
-        if (reached + unreadable < after) throw new EventStoreUnavailable(`the log ends before position ${after}`)
+        if (last !== null) take(last)
       } else if (item.event !== undefined) take(item.event)
       // What has arrived belongs to one slice; messages reach the stream one by one, a turn lets those in that are there.
       if (events.length < sliceEvents) {
@@ -147,7 +134,7 @@ async function* subscription(
 
 /**
  * The event at a position, or the first one behind it; null where all that can be read stands before it.
- * @throws EventStoreUnavailable where there must be one: a new leader may still be indexing
+ * @throws EventStoreUnavailable where there must be one, for a new leader may still be indexing, and where the log itself ends before the position
  */
 async function eventFrom(client: EventStoreDBClient, position: number, { reader }: Patience): Promise<AllEvent | null> {
   const fromPosition = toPosition(position)
@@ -157,6 +144,7 @@ async function eventFrom(client: EventStoreDBClient, position: number, { reader 
   const head = await readHead(client, reader)
   if (head !== null && toNumber(head.commit) >= position)
     throw new EventStoreUnavailable(`nothing can be read at position ${position} yet`)
+  if (position > (await readEnd(client, reader))) throw new EventStoreUnavailable(`the log ends before position ${position}`)
   return null
 }
 
