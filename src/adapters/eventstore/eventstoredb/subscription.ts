@@ -163,7 +163,10 @@ async function resume(
   if (after === 0) return { position: START, event: null }
   const event = await eventFrom(client, after, patience)
   if (event !== null) return { position: event.position, event }
-  return { position: (await readHead(client, patience.reader)) ?? START, event: null }
+  const head = await readHead(client, patience.reader)
+  // Written meanwhile: begun behind it, it would be lost.
+  if (head !== null && toNumber(head.commit) >= after) return resume(client, after, patience)
+  return { position: head ?? START, event: null }
 }
 
 /** By stream where there is a namespace, else by type: the server takes one of the two. The events of the server itself ($…) are left out. */
