@@ -29,6 +29,10 @@ const facts: readonly (readonly [fact: string, test: string])[] = [
     'a log that ends with what no read shows is followed to its end',
   ],
   [
+    'a reader behind the last event begins at that, and the next may come just then',
+    'what is written while a reader looks for its place behind the last event is not lost',
+  ],
+  [
     'the usual window does not report the last events that do not match',
     'each position passed is reported live, also of what does not match',
   ],

@@ -152,6 +152,30 @@ export const subscriptionProofs: Proofs = {
     expect(lost.caughtUp).toBe(false)
   },
 
+  async 'what is written while a reader looks for its place behind the last event is not lost'() {
+    const { server, store } = await world()
+    fill(server, ['Before'])
+    const push = server.reads.push.bind(server.reads)
+    for (const nth of [1, 2, 3]) {
+      server.log.epoch()
+      const after = await store.end()
+      let looks: number | null = null
+      const wanted: number[] = []
+      server.reads.push = read => {
+        const options = read.getOptions()!
+        const isLook = options.hasAll() && !options.hasSubscription()
+        if (isLook && options.getReadDirection() === 0) looks ??= 0
+        else if (isLook && looks !== null && ++looks === nth) wanted.push(...fill(server, ['Wanted']))
+        // What follows the lost one would say that it was passed.
+        else if (options.hasSubscription() && wanted.length === 1) wanted.push(...fill(server, ['Wanted']))
+        return push(read)
+      }
+      const reader = new Reader(store, { after, types: ['Wanted'] })
+      await reader.until(() => wanted.length === 2 && reader.passed >= wanted[1]!)
+      expect(reader.positions).toEqual(wanted)
+    }
+  },
+
   async 'each position passed is reported live, also of what does not match'() {
     const { server, store } = await world()
     const checkpoints: bigint[] = []
