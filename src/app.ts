@@ -254,11 +254,13 @@ export async function startApp(options: AppOptions): Promise<App> {
     const reading: Reading = { db: reads, clock, secrets, publicUrl, kept: keptRows() }
     const pictures = imaging()
     ending.push(() => pictures.close())
+    const hashing = passwords()
+    ending.push(() => hashing.close())
     const parts: Commands = {
       execute,
       reading,
       keys,
-      passwords: passwords(),
+      passwords: hashing,
       accessTokens: accessTokens(secrets, clock),
       sessions: luciaSessions(sessionRows(execute, reading), clock),
       guesses: guessLimiter(brief, { key: secrets.key('guesses'), on: config.rateLimit }),

@@ -89,7 +89,8 @@ export async function openLoaded(
     if (running !== undefined) throw new StartupError('A server runs on this database: stop it, then load.')
     if (!(store instanceof EmbeddedEventStore))
       throw new StartupError('Only the log in Postgres can be loaded: unset EVENTSTORE_URL.')
-    const passwordHash = await passwords().hash(demoPassword)
+    const hashing = passwords()
+    const passwordHash = await hashing.hash(demoPassword).finally(() => hashing.close())
     const head = await load({ pool, keys, secrets, namespace: config.namespace, passwordHash }, size)
     await registerConsumers(
       db,

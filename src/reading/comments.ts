@@ -12,7 +12,7 @@ import {
 import { likesModel } from '../projections/likes/project.ts'
 import { type AccountItem, accountItem } from './accounts.ts'
 import type { Reading, ViewerId } from './context.ts'
-import { fillPage, type PageOf } from './page.ts'
+import { fillPage, listOf, type PageOf } from './page.ts'
 import { type Author, authorFacts, knowable, maySeeComment, mustSeePost, ruleModels } from './rules.ts'
 import { type Standing, standingsOf } from './standings.ts'
 
@@ -78,7 +78,14 @@ export async function commentsOf(reading: Reading, viewerId: ViewerId, postId: P
   // Asked at once: where the post may not be seen, nothing of the page is.
   const [seen, comments] = await Promise.allSettled([
     mustSeePost(reading, viewerId, postId),
-    pageOf(reading, viewerId, page, (after, n) => newestComments(reading.db, { of: postId, after: after ?? end, n })),
+    pageOf(
+      reading,
+      viewerId,
+      page,
+      listOf({ db: reading.db, kept: reading.kept.commentsOf, of: postId }, (after, n) =>
+        newestComments(reading.db, { of: postId, after: after ?? end, n }),
+      ),
+    ),
   ])
   if (seen.status === 'rejected') throw seen.reason
   if (comments.status === 'rejected') throw comments.reason
@@ -120,7 +127,7 @@ const pageOf = (
   reading: Reading,
   viewerId: ViewerId,
   page: Page,
-  fetch: (after: number | null, n: number) => Promise<CommentKey[]>,
+  fetch: (after: number | null, n: number) => Promise<readonly CommentKey[]>,
 ) =>
   fillPage({
     ...page,

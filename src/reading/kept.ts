@@ -1,30 +1,57 @@
-import { Changes, Kept } from '../kernel/projecting/kept.ts'
+import { Changes } from '../kernel/projecting/changes.ts'
+import { Kept, KeptPairs } from '../kernel/projecting/kept.ts'
 import { accountsModel } from '../projections/accounts/project.ts'
 import { commentsModel } from '../projections/comments/project.ts'
-import { commentContents, countsBelow } from '../projections/comments/queries.ts'
+import { commentContents, countsBelow, newestComments } from '../projections/comments/queries.ts'
 import { likesModel } from '../projections/likes/project.ts'
-import { likeCounts } from '../projections/likes/queries.ts'
+import { likeCounts, likedAmong } from '../projections/likes/queries.ts'
 import { postsModel } from '../projections/posts/project.ts'
-import { postContents } from '../projections/posts/queries.ts'
+import { postContents, postKeysOf } from '../projections/posts/queries.ts'
+import { relationshipsModel } from '../projections/relationships/project.ts'
 import { accountFacts } from '../projections/relationships/queries.ts'
+import { sessionsModel } from '../projections/sessions/project.ts'
+import { whoseSessions } from '../projections/sessions/queries.ts'
 import type { Reading } from './context.ts'
+import { beginnings } from './page.ts'
+import { relationsBetween, strangers } from './rules.ts'
 
 /**
- * What does not vary by viewer: the words and pictures of posts (about 2 kB each), comments, who accounts are, and counters. What the rules decide is laid over
- * it at each reading.
+ * What this process keeps of read models, never older than the question: who is signed in, what the rules ask, the words and pictures of posts (about 2 kB
+ * each), comments, and counters. The rules are laid over it at each reading: no answer is kept.
  */
 export function keptRows(): Reading['kept'] {
   const changes = new Changes()
+  const likes = new Kept({ changes, model: likesModel, most: 50_000, load: likeCounts })
   return {
+    sessions: new Kept({
+      changes,
+      model: sessionsModel,
+      most: 50_000,
+      load: whoseSessions,
+      ownersOf: ({ accountId }) => [accountId],
+    }),
+    accounts: new Kept({ changes, model: accountsModel, most: 50_000, load: accountFacts }),
+    relations: new KeptPairs({ changes, model: relationshipsModel, most: 10_000, none: strangers, load: relationsBetween }),
     posts: new Kept({
       changes,
       model: postsModel,
-      most: 20_000,
+      most: 40_000,
       load: postContents,
       ownersOf: ({ author }) => [author],
       isWhole: ({ media }) => media.every(({ width }) => width !== null),
     }),
-    accounts: new Kept({ changes, model: accountsModel, most: 50_000, load: accountFacts }),
+    postsOf: new Kept({
+      changes,
+      model: postsModel,
+      most: 10_000,
+      load: beginnings((db, authorId, limit) => postKeysOf(db, { authorId, after: null, limit })),
+    }),
+    commentsOf: new Kept({
+      changes,
+      model: commentsModel,
+      most: 10_000,
+      load: beginnings((db, of, n) => newestComments(db, { of, after: Number.MAX_SAFE_INTEGER, n })),
+    }),
     comments: new Kept({
       changes,
       model: commentsModel,
@@ -32,7 +59,16 @@ export function keptRows(): Reading['kept'] {
       load: commentContents,
       ownersOf: ({ parentId, postId }) => [parentId, postId],
     }),
-    likes: new Kept({ changes, model: likesModel, most: 50_000, load: likeCounts }),
+    likes,
+    liked: new KeptPairs({
+      changes,
+      model: likesModel,
+      most: 10_000,
+      none: false,
+      load: async (db, { one, others }) => (await likedAmong(db, { viewerId: one, ids: others })).map(({ id }) => [id, true]),
+      // What nobody likes needs no question.
+      known: subject => (likes.peek([subject])[0]?.likes === 0 ? false : undefined),
+    }),
     below: new Kept({ changes, model: commentsModel, most: 50_000, load: countsBelow }),
   }
 }

@@ -7,12 +7,12 @@ import { likesModel } from '../projections/likes/project.ts'
 import { liveModel } from '../projections/live/project.ts'
 import { topicCounts } from '../projections/live/queries.ts'
 import { relationshipsModel } from '../projections/relationships/project.ts'
-import { followeesOf, postAuthorRow, watcherRows } from '../projections/relationships/queries.ts'
+import { followeesOf, watcherRows } from '../projections/relationships/queries.ts'
 import type { Reading } from './context.ts'
 import { feedModels } from './feed.ts'
 import { notificationModels, notificationViews } from './notifications.ts'
 import { postModels, postViews } from './posts.ts'
-import { authorFacts, maySeePost, ruleModels } from './rules.ts'
+import { authorFacts, maySeePost, postWithAuthor, ruleModels } from './rules.ts'
 
 /** The journal of what happened, as the projection writes it. */
 export const liveJournal = ({ db }: Reading): Journal => new Journal(db, liveModel.t)
@@ -108,9 +108,9 @@ export async function topicState(
 ): Promise<{ type: string; data: unknown; allowed: ReadonlySet<string> } | null> {
   const postId = topic.startsWith('post:') ? topic.slice('post:'.length) : ''
   if (!isId(postId)) return null
-  const [post] = await postAuthorRow(reading.db, { viewerId: null, postId })
-  if (post === undefined) return null
-  const author = { id: post.id, isPrivate: post.type === 'private' }
+  const found = await postWithAuthor(reading, null, postId)
+  if (found === null) return null
+  const { post, author } = found
   const [watchers, [counts]] = await Promise.all([
     watcherRows(reading.db, { authorId: author.id, viewerIds }),
     topicCounts(reading.db, { postId }),

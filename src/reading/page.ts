@@ -1,5 +1,29 @@
+import type { Kept } from '../kernel/projecting/kept.ts'
+import type { Db } from '../kernel/sql.ts'
+
 /** One row of a list's skeleton: what it is about, and where it stands. */
 export type Key = { readonly id: string; readonly position: number }
+
+/** The beginning of a list, by the id of what it belongs to: as many rows as a page of 20 takes, and one that tells whether more come. */
+export type Beginning<K extends Key> = { readonly id: string; readonly keys: readonly K[] }
+const longest = 21
+
+/** Loads beginnings to be kept. @param fetch the first `n` rows of a list */
+export const beginnings =
+  <K extends Key>(fetch: (db: Db, of: string, n: number) => Promise<readonly K[]>) =>
+  (db: Db, { ids }: { readonly ids: readonly string[] }): Promise<Beginning<K>[]> =>
+    Promise.all(ids.map(async id => ({ id, keys: await fetch(db, id, longest) })))
+
+/** Rows of a list for `fillPage`, from its beginning where that is kept. */
+export const listOf =
+  <K extends Key>(
+    { db, kept, of }: { readonly db: Db; readonly kept: Kept<Beginning<K>>; readonly of: string },
+    fetch: (after: number | null, n: number) => Promise<readonly K[]>,
+  ) =>
+  async (after: number | null, n: number): Promise<readonly K[]> => {
+    if (after !== null || n > longest) return fetch(after, n)
+    return (await kept.rows(db, [of])).get(of)!.keys.slice(0, n)
+  }
 
 export type PageOf<Item> = {
   readonly items: readonly Item[]

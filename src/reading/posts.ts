@@ -9,7 +9,7 @@ import { type PostContent, type PostPicture, postKeysOf } from '../projections/p
 import { type AccountItem, accountItem, accountModels } from './accounts.ts'
 import type { Reading, ViewerId } from './context.ts'
 import { type MediaView, mediaViewOf } from './media.ts'
-import { fillPage, type PageOf } from './page.ts'
+import { fillPage, listOf, type PageOf } from './page.ts'
 import { type Pictures, picturesFor } from './pictures.ts'
 import { type Author, authorFacts, knowable, mayComment, maySeeContent, maySeePost } from './rules.ts'
 import { type Standing, standingsOf } from './standings.ts'
@@ -66,7 +66,9 @@ export async function postsOf(
   if (!maySeeContent(viewerId, author, author.relation)) return { items: [], next: null }
   return fillPage({
     ...page,
-    fetch: (after, limit) => postKeysOf(reading.db, { authorId: author.id, after, limit }),
+    fetch: listOf({ db: reading.db, kept: reading.kept.postsOf, of: author.id }, (after, limit) =>
+      postKeysOf(reading.db, { authorId: author.id, after, limit }),
+    ),
     hydrate: keys =>
       postViews(
         reading,
@@ -87,12 +89,11 @@ async function seen(
   namedBy: (post: PostContent) => readonly AccountId[],
 ): Promise<Seen[]> {
   const { db, kept } = reading
-  const named = (posts: Iterable<PostContent>): AccountId[] => [...new Set([...posts].flatMap(namedBy))]
-  // Whom to ask about is known beforehand of posts that are kept: the rest is asked afterwards.
-  const expected = named(kept.posts.peek(ids))
-  const [posts, known] = await Promise.all([kept.posts.rows(db, ids), authorFacts(reading, viewerId, expected)])
-  const asked = new Set(expected)
-  const unasked = named(posts.values()).filter(id => !asked.has(id))
+  // Whom to ask about is known beforehand of posts that are kept. Of others they are asked once these were read: a block from before an edit is never missed.
+  const peeked = kept.posts.peek(ids)
+  const [posts, known] = await Promise.all([kept.posts.rows(db, ids), authorFacts(reading, viewerId, peeked.flatMap(namedBy))])
+  const expected = new Set(peeked)
+  const unasked = [...posts.values()].flatMap(post => (expected.has(post) ? [] : namedBy(post)))
   const accounts = unasked.length === 0 ? known : new Map([...known, ...(await authorFacts(reading, viewerId, unasked))])
   const found: Seen[] = []
   for (const post of posts.values()) {

@@ -1,13 +1,13 @@
 import type { Audience, WhoComments } from '../domain/posts/content.ts'
 import { type AccountId, isId, type MediaId, type PostId } from '../kernel/ids.ts'
 import { notFound } from '../kernel/problem.ts'
+import type { Db } from '../kernel/sql.ts'
 import { accountsModel } from '../projections/accounts/project.ts'
 import { postsModel } from '../projections/posts/project.ts'
 import { relationshipsModel } from '../projections/relationships/project.ts'
 import {
   type AccountFacts,
-  type AuthorRow,
-  authorRow,
+  accountNamed,
   postAuthorRow,
   type RelationRow,
   relationRows,
@@ -90,10 +90,8 @@ const authorWith = ({ id, username, displayName, avatarMediaId, type }: AccountF
   relation,
 })
 
-const authorOf = (row: AuthorRow): Author => authorWith(row, relationOf(row))
-
 /** How strangers stand to each other. */
-const nothing: Relation = {
+export const strangers: Relation = {
   follows: false,
   followsYou: false,
   requested: false,
@@ -104,7 +102,7 @@ const nothing: Relation = {
 }
 
 /** The relation alone, of a row that holds more. */
-export const relationOf = ({
+const relationOf = ({
   follows,
   followsYou,
   requested,
@@ -122,34 +120,33 @@ export const relationOf = ({
   closeFriendOf,
 })
 
+/** How an account stands to others, for what is kept of that; strangers are left out. */
+export async function relationsBetween(
+  db: Db,
+  { one: viewerId, others: ids }: { one: AccountId; others: readonly AccountId[] },
+): Promise<Map<AccountId, Relation>> {
+  const relations = new Map<AccountId, { -readonly [Name in keyof Relation]: boolean }>()
+  for (const { id, relation } of await relationRows(db, { viewerId, ids })) {
+    const between = relations.get(id) ?? { ...strangers }
+    between[relation] = true
+    relations.set(id, between)
+  }
+  return relations
+}
+
 /** Accounts with the viewer's relation to each; those that do not exist are absent, those that block the viewer are not. */
 export async function authorFacts(
   { db, kept }: Reading,
   viewerId: ViewerId,
   ids: Iterable<AccountId>,
 ): Promise<ReadonlyMap<AccountId, Author>> {
-  const wanted = [...new Set(ids)]
-  if (wanted.length === 0) return new Map()
-  const [accounts, related] = await Promise.all([
+  const wanted = new Set(ids)
+  if (wanted.size === 0) return new Map()
+  const [accounts, relations] = await Promise.all([
     kept.accounts.rows(db, wanted),
-    viewerId === null ? [] : relationRows(db, { viewerId, ids: wanted }),
+    viewerId === null ? null : kept.relations.of(db, viewerId, wanted),
   ])
-  const relations = new Map<AccountId, { -readonly [Name in keyof Relation]: boolean }>()
-  for (const { id, relation } of related) {
-    const between = relations.get(id) ?? { ...nothing }
-    between[relation] = true
-    relations.set(id, between)
-  }
-  return new Map([...accounts.values()].map(row => [row.id, authorWith(row, relations.get(row.id) ?? nothing)]))
-}
-
-/** How the viewer stands to each of the accounts that exist. */
-export async function relationsOf(
-  reading: Reading,
-  viewerId: ViewerId,
-  ids: Iterable<AccountId>,
-): Promise<Map<AccountId, Relation>> {
-  return new Map([...(await authorFacts(reading, viewerId, ids))].map(([id, { relation }]) => [id, relation]))
+  return new Map([...accounts.values()].map(row => [row.id, authorWith(row, relations?.get(row.id) ?? strangers)]))
 }
 
 /** An id or a username, whichever the text is, in the form that the queries take. */
@@ -160,10 +157,12 @@ export const naming = (ref: string): { id: AccountId | null; username: string | 
  * The account by its id or username.
  * @throws Problem not_found where it does not exist for the viewer
  */
-export async function mustKnowAccount({ db }: Reading, viewerId: ViewerId, ref: string): Promise<Author> {
-  const [row] = await authorRow(db, { viewerId, ...naming(ref) })
-  if (row === undefined || !knowable(row)) throw notFound('account')
-  return authorOf(row)
+export async function mustKnowAccount(reading: Reading, viewerId: ViewerId, ref: string): Promise<Author> {
+  const { id, username } = naming(ref)
+  const named = id ?? (await accountNamed(reading.db, { username: username! }))[0]?.id
+  const author = named === undefined ? undefined : (await authorFacts(reading, viewerId, [named])).get(named)
+  if (author === undefined || !knowable(author.relation)) throw notFound('account')
+  return author
 }
 
 /** A post that the viewer may see: whose it is, and who may comment on it. */
@@ -176,10 +175,32 @@ export type SeenPost = {
 }
 
 /** @throws Problem not_found where the viewer may not see the post */
-export async function mustSeePost({ db }: Reading, viewerId: ViewerId, postId: PostId): Promise<SeenPost> {
+export async function mustSeePost(reading: Reading, viewerId: ViewerId, postId: PostId): Promise<SeenPost> {
+  const found = await postWithAuthor(reading, viewerId, postId)
+  if (found === null) throw notFound('post')
+  const { post, author } = found
+  if (!maySeePost(viewerId, post, author, author.relation)) throw notFound('post')
+  return { postId, authorId: author.id, comments: post.comments, isPrivate: author.isPrivate, relation: author.relation }
+}
+
+/** What the rules ask of a post, and its author as they stand to the viewer; null where there is no such post. Decides nothing. */
+export async function postWithAuthor(
+  reading: Reading,
+  viewerId: ViewerId,
+  postId: PostId,
+): Promise<{ post: PostAudience & { readonly comments: WhoComments }; author: Author } | null> {
+  const { db, kept } = reading
+  // What is kept of the post is enough while it has not changed: else one question tells all, and a block from before an edit is never missed.
+  const [peeked] = kept.posts.peek([postId])
+  if (peeked !== undefined) {
+    const [isFresh, authors] = await Promise.all([
+      kept.posts.isFresh(db, peeked),
+      authorFacts(reading, viewerId, [peeked.author]),
+    ])
+    const author = authors.get(peeked.author)
+    const { audience, audience_accounts: audienceAccountIds, comments } = peeked
+    if (isFresh) return author === undefined ? null : { post: { audience, audienceAccountIds, comments }, author }
+  }
   const [row] = await postAuthorRow(db, { viewerId, postId })
-  if (row === undefined) throw notFound('post')
-  const { id, isPrivate, relation } = authorOf(row)
-  if (!maySeePost(viewerId, row, { id, isPrivate }, relation)) throw notFound('post')
-  return { postId: row.postId, authorId: id, comments: row.comments, isPrivate, relation }
+  return row === undefined ? null : { post: row, author: authorWith(row, relationOf(row)) }
 }

@@ -4,7 +4,7 @@ import type { AccountId, SessionId } from '../kernel/ids.ts'
 import { iso } from '../kernel/ports/clock.ts'
 import type { Device, OpenSession } from '../kernel/ports/sessions.ts'
 import { sessionsModel } from '../projections/sessions/project.ts'
-import { openSession, sessionIdsOf, sessionsOf } from '../projections/sessions/queries.ts'
+import { sessionIdsOf, sessionsOf } from '../projections/sessions/queries.ts'
 import type { Reading } from './context.ts'
 
 export const sessionModels = [sessionsModel] as const
@@ -20,8 +20,11 @@ export type SessionView = {
 }
 
 /** Null for one that is unknown, ended or expired. */
-export async function findSession({ db, clock }: Reading, sessionId: SessionId): Promise<OpenSession | null> {
-  return (await openSession(db, { sessionId, now: iso(clock.now()) }))[0] ?? null
+export async function findSession({ db, clock, kept }: Reading, sessionId: SessionId): Promise<OpenSession | null> {
+  const session = (await kept.sessions.rows(db, [sessionId])).get(sessionId)
+  if (session === undefined || Date.parse(session.expiresAt) <= clock.now()) return null
+  const { id, ...whose } = session
+  return { sessionId: id, ...whose }
 }
 
 /** Every session of an account, expired ones too. */

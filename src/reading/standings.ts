@@ -1,4 +1,3 @@
-import { likedAmong } from '../projections/likes/queries.ts'
 import type { Reading, ViewerId } from './context.ts'
 
 /** How a post or a comment stands: its likes, the comments or replies below it, and whether the viewer likes it. */
@@ -13,11 +12,10 @@ export async function standingsOf(
   const [likes, below, liked] = await Promise.all([
     kept.likes.rows(db, ids),
     kept.below.rows(db, ids),
-    viewerId === null ? [] : likedAmong(db, { ids, viewerId }),
+    viewerId === null ? null : kept.liked.of(db, viewerId, ids),
   ])
-  const mine = new Set(liked.map(({ id }) => id))
   return id => {
-    const isLiked = mine.has(id)
+    const isLiked = liked?.get(id) ?? false
     // The viewer's own may have come between the two questions.
     return { likes: Math.max(likes.get(id)?.likes ?? 0, Number(isLiked)), below: below.get(id)?.below ?? 0, liked: isLiked }
   }

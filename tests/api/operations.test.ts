@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { sql } from '../../src/kernel/sql.ts'
+import { likesModel } from '../../src/projections/likes/project.ts'
 import { type TestApp, testApp } from '../support/app.ts'
 
 let app: TestApp
@@ -30,7 +31,7 @@ it('says that it is alive and ready', async () => {
 
 it('serves on while a read model stands still, and says why to operators alone', async () => {
   for (const one of [app, production]) {
-    await one.app.db.run(sql`update kernel.consumers set state = 'paused' where key = 'likes_v2'`)
+    await one.app.db.run(sql`update kernel.consumers set state = 'paused' where key = ${likesModel.key}`)
   }
   expect(await app.get('/readyz')).toMatchObject({
     status: 200,

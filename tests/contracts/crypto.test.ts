@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import * as argon2 from '@node-rs/argon2'
 import * as bcrypt from '@node-rs/bcrypt'
-import { describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import { accessTokens } from '../../src/adapters/crypto/access-tokens.ts'
 import { passwords } from '../../src/adapters/crypto/passwords.ts'
 import { Problem } from '../../src/kernel/problem.ts'
@@ -9,6 +9,7 @@ import { Secrets } from '../../src/kernel/secrets.ts'
 
 describe('passwords', () => {
   const hashing = passwords()
+  afterAll(() => hashing.close())
 
   it('are hashed by argon2id with the least that OWASP asks for', async () => {
     const hash = await hashing.hash('a long password')
@@ -40,6 +41,23 @@ describe('passwords', () => {
     const [, , refused] = results
     expect(refused?.status === 'rejected' && (refused.reason as Problem).code).toBe('unavailable')
     await narrow.hash('one more')
+    await narrow.close()
+  })
+
+  it('that wait where hashing ends are refused, and go on with another thread where one died', async () => {
+    const ending = passwords({ atOnce: 1 })
+    const waiting = ending.hash('a password')
+    const refused = expect(waiting).rejects.toMatchObject({ code: 'unavailable' })
+    await ending.close()
+    await refused
+    expect(await ending.hash('another')).toMatch(/^\$argon2id/)
+    await ending.close()
+  })
+
+  it('that cannot be verified say so without naming password or hash', async () => {
+    const broken = hashing.verify('$argon2id$broken', 'a long password')
+    await expect(broken).rejects.toThrow(/^Hashing failed: (?!.*(broken|a long))/)
+    expect(await hashing.hash('still works')).toMatch(/^\$argon2id/)
   })
 })
 

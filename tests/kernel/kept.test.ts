@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
-import { anyRow, Changes, changesTable, Kept, noteChanges } from '../../src/kernel/projecting/kept.ts'
+import { anyRow, Changes, changesTable, noteChanges } from '../../src/kernel/projecting/changes.ts'
+import { Kept, KeptPairs } from '../../src/kernel/projecting/kept.ts'
 import { readModel } from '../../src/kernel/projecting/model.ts'
 import { type Db, grouped, sql } from '../../src/kernel/sql.ts'
 import { type TestKernel, testKernel } from '../support/kernel.ts'
@@ -197,4 +198,83 @@ it('answers and does not keep what is not whole, and keeps no more rows than it 
   expect(await wordsOf(half, ...others)).toEqual(['half', ...Array.from({ length: 12 }, (_, n) => String(n))])
   expect(kept.peek([half, ...others])).toHaveLength(10)
   expect(kept.peek([half])).toEqual([])
+})
+
+/** The pairs of a one are the words that it owns. */
+const pairs = (parts: { known?: (other: string) => string | undefined; meanwhile?: () => Promise<void> } = {}) => {
+  const asked: string[][] = []
+  const { known } = parts
+  const kept = new KeptPairs<string>({
+    model,
+    changes: new Changes(),
+    most: 10,
+    none: 'none',
+    async load(db, { one, others }) {
+      asked.push([...others])
+      const found = await db.run<Word>(sql`select * from ${words} where owner = ${one}::uuid and id = any(${others}::uuid[])`)
+      await parts.meanwhile?.()
+      return found.map(({ id, word }) => [id, word] as const)
+    },
+    ...(known === undefined ? {} : { known }),
+  })
+  const of = async (one: string, ...others: string[]) => {
+    const found = await kept.of(kernel.db, one, others)
+    return others.map(other => found.get(other))
+  }
+  return { asked, of }
+}
+
+it('asks once how one stands to others, and anew after a change of the one', async () => {
+  const { asked, of } = pairs()
+  const [one, stranger] = [await added('one'), randomUUID()]
+  expect(await of(owner, one, stranger, one)).toEqual(['one', 'none', 'one'])
+  expect(await of(owner, stranger, one)).toEqual(['none', 'one'])
+  expect(asked).toEqual([[one, stranger]])
+  await change(one, 'changed', { key: owner, owner: false })
+  expect(await of(owner, one)).toEqual(['changed'])
+  await change(stranger, null, { key: stranger, owner: false })
+  expect(await of(owner, one)).toEqual(['changed'])
+  expect(asked).toEqual([[one, stranger], [one]])
+})
+
+it('forgets of all how they stand to who is gone, and everything where any may have been changed', async () => {
+  for (const key of ['the other', anyRow]) {
+    const { asked, of } = pairs()
+    const [one, other] = [await added('one'), await added('other')]
+    expect(await of(owner, one, other)).toEqual(['one', 'other'])
+    await change(other, null, key === anyRow ? { key, owner: false } : { key: other, owner: true })
+    expect(await of(owner, one, other)).toEqual(['one', 'none'])
+    expect(asked.at(-1)).toEqual(key === anyRow ? [one, other] : [other])
+  }
+})
+
+it('does not keep how one stands to others where that was changed while it was read', async () => {
+  for (const gone of [false, true]) {
+    let first = true
+    const one = await added('old')
+    const { asked, of } = pairs({
+      async meanwhile() {
+        if (!first) return
+        first = false
+        await change(one, gone ? null : 'new', gone ? { key: one, owner: true } : { key: owner, owner: false })
+        await of(randomUUID())
+      },
+    })
+    expect(await of(owner, one)).toEqual(['old'])
+    expect(await of(owner, one)).toEqual([gone ? 'none' : 'new'])
+    expect(asked).toEqual([[one], [one]])
+  }
+})
+
+it('asks nothing about what is known, and keeps no more pairs than it may', async () => {
+  const { asked, of } = pairs({ known: other => (other.startsWith('0') ? 'known' : undefined) })
+  expect(await of(owner, '0')).toEqual(['known'])
+  expect(asked).toEqual([])
+  const many = Array.from({ length: 300 }, () => `1${randomUUID().slice(1)}`)
+  await of(owner, ...many)
+  await of(owner, ...many)
+  expect(asked.map(({ length }) => length)).toEqual([300, 50])
+  for (let n = 0; n < 10; n++) await of(randomUUID(), many[0]!)
+  await of(owner, many[0]!)
+  expect(asked).toHaveLength(13)
 })

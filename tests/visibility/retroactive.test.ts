@@ -1,5 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { sql } from '../../src/kernel/sql.ts'
+import { accountsModel } from '../../src/projections/accounts/project.ts'
+import { postsModel } from '../../src/projections/posts/project.ts'
+import { relationshipsModel } from '../../src/projections/relationships/project.ts'
+import { sessionsModel } from '../../src/projections/sessions/project.ts'
 import { type Person, type TestApp, testApp } from '../support/app.ts'
 import { type Row, wantedOf } from './oracle.ts'
 import { Eye, seenBy } from './probes.ts'
@@ -191,7 +195,9 @@ describe('while what the rules read stands still', () => {
       ['DELETE', `/sessions/${second.body.session.id}`],
     ]
     const all = () => Promise.all(commands.map(([method, path, body]) => author.send(method, path, { body })))
-    const tables = sql`relationships_v1.follows, relationships_v1.blocks, relationships_v1.close_friends, posts_v2.posts, accounts_v2.accounts, sessions_v1.sessions`
+    const { follows, blocks, close_friends: closeFriends } = relationshipsModel.t
+    const { posts, accounts, sessions } = { ...postsModel.t, ...accountsModel.t, ...sessionsModel.t }
+    const tables = sql.join([follows, blocks, closeFriends, posts, accounts, sessions])
     const stuck = await node.app.db.transaction(async tx => {
       await tx.run(sql`lock table ${tables} in exclusive mode`)
       return all()

@@ -1,8 +1,10 @@
 import { availableParallelism } from 'node:os'
+import { Worker } from 'node:worker_threads'
 import * as argon2 from '@node-rs/argon2'
-import * as bcrypt from '@node-rs/bcrypt'
 import { bounded } from '../../kernel/bounded.ts'
 import type { Passwords } from '../../kernel/ports/passwords.ts'
+import { unavailable } from '../../kernel/problem.ts'
+import type { HashingAnswer, HashingJob } from './hashing-thread.ts'
 
 /** OWASP's first choice for argon2id (which is the library's default kind): 19 MiB, two passes, one lane. */
 const parameters = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const
@@ -13,24 +15,80 @@ const nobodys = '$argon2id$v=19$m=19456,t=2,p=1$+vr2hh1JB5HGE+QHUOPaxg$zk5UtCsee
 const isBcrypt = (hash: string): boolean => /^\$2[aby]\$/.test(hash)
 
 /**
- * argon2id and, for hashes that came from elsewhere, bcrypt. Both run on the threads of libuv, which files and DNS need too: so few at once,
- * and a short queue, that hashing starves nothing else.
+ * argon2id and, for hashes that came from elsewhere, bcrypt, on threads of their own and of lower priority, with a short queue: hashing starves nothing else.
  * @param atOnce hashes computed at the same time: two, and never on all cores
  * @param queue how many more may wait
  */
-export function passwords({ atOnce = Math.min(2, Math.max(1, availableParallelism() - 1)), queue = 100 } = {}): Passwords {
-  const run = bounded(atOnce, queue, 'Too many are signing in at this moment; try again.')
+export function passwords({ atOnce = Math.min(2, Math.max(1, availableParallelism() - 1)), queue = 100 } = {}): Passwords & {
+  /** Ends the threads; what waits for them is rejected. */
+  close(): Promise<void>
+} {
+  const turn = bounded(atOnce, queue, 'Too many are signing in at this moment; try again.')
+  const free: HashingThread[] = []
+  const threads = new Set<HashingThread>()
+  const run = <Value extends string | boolean>(job: HashingJob): Promise<Value> =>
+    turn(async () => {
+      const thread = free.pop() ?? new HashingThread()
+      threads.add(thread)
+      try {
+        return (await thread.run(job)) as Value
+      } finally {
+        if (thread.ended) threads.delete(thread)
+        else free.push(thread)
+      }
+    })
+  const verified = (kind: 'argon2' | 'bcrypt', hash: string, password: string): Promise<boolean> =>
+    run({ type: 'verify', kind, hash, password })
   return {
-    hash: password => run(() => argon2.hash(password, parameters)),
-    verify: (hash, password) =>
-      run(async () => {
-        if (hash !== null && isBcrypt(hash)) {
-          const right = await bcrypt.verify(password, hash)
-          return { right, upgrade: right }
-        }
-        const right = await argon2.verify(hash ?? nobodys, password)
-        return hash === null ? { right: false, upgrade: false } : { right, upgrade: right && isWeaker(hash) }
-      }),
+    hash: password => run({ type: 'hash', password, parameters }),
+    async verify(hash, password) {
+      if (hash !== null && isBcrypt(hash)) {
+        const right = await verified('bcrypt', hash, password)
+        return { right, upgrade: right }
+      }
+      const right = await verified('argon2', hash ?? nobodys, password)
+      return hash === null ? { right: false, upgrade: false } : { right, upgrade: right && isWeaker(hash) }
+    },
+    async close() {
+      await Promise.all([...threads].map(thread => thread.close()))
+    },
+  }
+}
+
+/** A thread that does one job at a time. It keeps no process alive. */
+class HashingThread {
+  readonly #worker = new Worker(new URL('./hashing-thread.ts', import.meta.url), { execArgv: [], env: {} })
+  #waiting: { resolve: (value: string | boolean) => void; reject: (error: Error) => void } | null = null
+  ended = false
+
+  constructor() {
+    this.#worker.unref()
+    this.#worker.on('message', (answer: HashingAnswer) => {
+      if ('value' in answer) this.#settle()?.resolve(answer.value)
+      else this.#settle()?.reject(new Error(`Hashing failed: ${answer.error}`))
+    })
+    this.#worker.on('error', error => this.#settle()?.reject(error))
+    this.#worker.on('exit', () => {
+      this.ended = true
+      this.#settle()?.reject(unavailable('The server is stopping; try again.'))
+    })
+  }
+
+  #settle() {
+    const waiting = this.#waiting
+    this.#waiting = null
+    return waiting
+  }
+
+  run(job: HashingJob): Promise<string | boolean> {
+    return new Promise((resolve, reject) => {
+      this.#waiting = { resolve, reject }
+      this.#worker.postMessage(job)
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#worker.terminate()
   }
 }
 

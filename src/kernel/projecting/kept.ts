@@ -1,165 +1,6 @@
-import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
-import { type Db, query, type RawBuilder, rows, sql } from '../sql.ts'
-import { lastOf, type ReadModel, type Table } from './model.ts'
-
-/**
- * The table in which a model notes what it changed or deleted of the rows that processes keep in memory: the position of each key's last change. `owner`: all
- * rows that belong to the key are gone, as an account's or what stood under a comment.
- */
-export const changesTable = {
-  columns: 'key uuid primary key, owner boolean not null, position bigint not null',
-  indexes: ['(position)'],
-} as const satisfies Table
-
-export type Change = { readonly key: string; readonly owner: boolean; readonly position: number }
-
-/** The key of a change that may have touched any row. For what is rare. */
-export const anyRow = '00000000-0000-0000-0000-000000000000'
-
-/** Notes changes, in the transaction that makes them. By events alone, so that the notes are the same for batches of any size: whoever was gone once stays so. */
-export async function noteChanges(tx: Db, changes: RawBuilder<unknown>, noted: readonly Change[]): Promise<void> {
-  if (noted.length === 0) return
-  const columns = { key: 'uuid', owner: 'boolean', position: 'bigint' } as const
-  const gone = new Set(noted.flatMap(({ key, owner }) => (owner ? key : [])))
-  const last = lastOf(noted, ({ key }) => key).map(({ key, position }) => ({ key, owner: gone.has(key), position }))
-  await tx.run(sql`
-    insert into ${changes} as c (key, owner, position) select * from ${rows('noted', columns, last)}
-    on conflict (key) do update set owner = c.owner or excluded.owner, position = excluded.position where c.position < excluded.position`)
-}
-
-type Noting = ReadModel & { readonly t: { readonly changes: RawBuilder<unknown> } }
-
-/** What is asked of each model: its fence, and what it noted since; a row without a key where that is nothing. */
-type Noted = { readonly model: number; readonly fence: number | null } & (
-  | Change
-  | { readonly key: null; readonly position: null }
-)
-
-/** More changes of a model than this are not followed one by one: all that is kept of it is dropped. */
-const mostChanges = 1_000
-
-/** Questions that may be under way at once: what is asked meanwhile waits for the next, but no longer than so many milliseconds. */
-const questionsAtOnce = 2
-const patience = 1_000
-
-/** A model whose rows are kept, and how far its notes were followed. */
-type Followed = {
-  readonly model: Noting
-  readonly kept: Dropping[]
-  /** All changes up to here are followed; null before the first question. */
-  position: number | null
-  /** Of the model's schema: another one after a rebuilt one was swapped in, or another process took over. */
-  fence: number | null
-}
-
-/** What keeps rows of a model. */
-type Dropping = { drop(changed: ReadonlySet<string>, owners: ReadonlySet<string>): void }
-
-/** Follows what models note, all of them by one statement, for all that is kept of them in this process. */
-export class Changes {
-  readonly #models: Followed[] = []
-  #noted: ((db: Db, after: Record<string, number>) => Promise<Noted[]>) | null = null
-  /** Of each database the question that has not gone out yet. */
-  readonly #asked = new WeakMap<Db, Promise<void>>()
-  readonly #underWay = new Set<Promise<void>>()
-
-  /** Before the first question. */
-  add(model: Noting, kept: Dropping): void {
-    const known = this.#models.find(one => one.model === model)
-    if (known === undefined) this.#models.push({ model, kept: [kept], position: null, fence: null })
-    else known.kept.push(kept)
-  }
-
-  /** Drops all that was changed up to now: asked once for all who ask in one turn of the event loop. */
-  follow(db: Db): Promise<void> {
-    let asked = this.#asked.get(db)
-    if (asked === undefined) {
-      asked = this.#follow(db)
-      this.#asked.set(db, asked)
-    }
-    return asked
-  }
-
-  async #follow(db: Db): Promise<void> {
-    await turn()
-    // Who asks meanwhile joins. A database that answers nothing is noticed by each question's own limit.
-    if (this.#underWay.size >= questionsAtOnce)
-      await Promise.race([...this.#underWay, pause(patience, undefined, { ref: false })])
-    this.#asked.delete(db)
-    const asking = this.#ask(db)
-    const ended = asking.then(
-      () => {},
-      () => {},
-    )
-    this.#underWay.add(ended)
-    try {
-      await asking
-    } finally {
-      this.#underWay.delete(ended)
-    }
-  }
-
-  async #ask(db: Db): Promise<void> {
-    const strange = this.#models.filter(({ position }) => position === null)
-    if (strange.length > 0) {
-      await Promise.all(strange.map(one => this.#startOver(db, one)))
-      return
-    }
-    this.#noted ??= this.#question()
-    const after = Object.fromEntries(this.#models.map(({ position }, index) => [`after${index}`, position!]))
-    const byModel = this.#models.map((): Noted[] => [])
-    for (const noted of await this.#noted(db, after)) byModel[noted.model]!.push(noted)
-    for (const [index, one] of this.#models.entries()) {
-      const noted = byModel[index]!
-      if (noted.length === mostChanges || noted[0]!.fence !== one.fence) await this.#startOver(db, one)
-      else this.#learn(one, noted)
-    }
-  }
-
-  #learn(one: Followed, noted: readonly Noted[]): void {
-    const changed = new Set<string>()
-    const owners = new Set<string>()
-    for (const change of noted) {
-      // Who asked later may have been answered before.
-      if (change.key === null || change.position <= one.position!) continue
-      changed.add(change.key)
-      if (change.owner) owners.add(change.key)
-    }
-    if (changed.size === 0) return
-    for (const kept of one.kept) kept.drop(changed, owners)
-    one.position = Math.max(one.position!, noted.at(-1)!.position!)
-  }
-
-  /** Only what is read from now on may be kept: what was noted before needs not be followed. */
-  async #startOver(db: Db, one: Followed): Promise<void> {
-    const { key, t } = one.model
-    const [end] = await db.run<{ fence: number | null; position: number }>(
-      sql`select ${fenceOf(key)} as fence, (select coalesce(max(position), 0) from ${t.changes}) as position`,
-    )
-    for (const kept of one.kept) kept.drop(new Set([anyRow]), new Set())
-    one.fence = end!.fence
-    one.position = Math.max(one.position ?? 0, end!.position)
-  }
-
-  #question() {
-    return query<Record<string, number>, Noted>(p =>
-      sql.join(
-        this.#models.map(
-          ({ model: { key, t } }, index) => sql`
-            (select ${sql.lit(index)}::int as model, f.fence, c.key, c.owner, c.position from (select ${fenceOf(key)} as fence) f
-             left join lateral (
-               select key, owner, position from ${t.changes} where position > ${p[`after${index}`]!}::bigint
-               order by position limit ${sql.lit(mostChanges)}) c on true
-             order by c.position)`,
-        ),
-        sql` union all `,
-      ),
-    )
-  }
-}
-
-const fenceOf = (key: string) => sql`(select fence from kernel.consumers where key = ${sql.lit(key)})`
+import type { Db } from '../sql.ts'
+import { anyRow, type Changes, type Dropping, type Noting } from './changes.ts'
 
 type Parts<Row> = {
   readonly model: Noting
@@ -192,6 +33,12 @@ export class Kept<Row extends { readonly id: string }> implements Dropping {
   /** What is kept of these, however old. */
   peek(ids: Iterable<string>): Row[] {
     return [...ids].flatMap(id => this.#rows.peek(id) ?? [])
+  }
+
+  /** Whether the row, from `peek`, is what `rows` would answer. */
+  async isFresh(db: Db, row: Row): Promise<boolean> {
+    await this.#parts.changes.follow(db)
+    return this.#rows.get(row.id) === row
   }
 
   /** Rows by id, as new as when this was asked; those that do not exist are absent. */
@@ -236,5 +83,89 @@ export class Kept<Row extends { readonly id: string }> implements Dropping {
     if (changed.size === 0) return false
     const owners = this.#parts.ownersOf?.(row) ?? []
     return changed.has(anyRow) || changed.has(row.id) || owners.some(owner => owner !== null && changed.has(owner))
+  }
+}
+
+type PairParts<Value> = {
+  readonly model: Noting
+  readonly changes: Changes
+  /** Of so many ones at most something is kept; those not asked about longest go first. */
+  readonly most: number
+  /** How most stand to each other: what `load` leaves out. */
+  readonly none: Value
+  readonly load: (
+    db: Db,
+    asked: { one: string; others: readonly string[] },
+  ) => Promise<Iterable<readonly [other: string, value: Value]>>
+  /** What is known of the other without asking, once the changes up to now are followed. */
+  readonly known?: (other: string) => Value | undefined
+}
+
+/** What is kept of one at most: a list that is read far down begins anew. */
+const mostOthers = 250
+
+/**
+ * How one stands to others, kept as `Kept` keeps rows: never older than the question. A model notes a change by the one; whoever is gone as an owner is
+ * forgotten of all.
+ */
+export class KeptPairs<Value extends NonNullable<unknown>> implements Dropping {
+  readonly #parts: PairParts<Value>
+  readonly #ones: LRUCache<string, Map<string, Value>>
+  /** Of each load that is under way, what was changed since it was asked. */
+  readonly #loading = new Set<Set<string>>()
+
+  constructor(parts: PairParts<Value>) {
+    this.#parts = parts
+    this.#ones = new LRUCache({ max: parts.most })
+    parts.changes.add(parts.model, this)
+  }
+
+  /** How one stands to each of the others, as new as when this was asked. */
+  async of(db: Db, one: string, others: Iterable<string>): Promise<ReadonlyMap<string, Value>> {
+    const { load, none, known, changes } = this.#parts
+    await changes.follow(db)
+    const kept = this.#ones.get(one)
+    const found = new Map<string, Value>()
+    const missing: string[] = []
+    for (const other of new Set(others)) {
+      const value = kept?.get(other) ?? known?.(other)
+      if (value === undefined) missing.push(other)
+      else found.set(other, value)
+    }
+    if (missing.length === 0) return found
+    const changed = new Set<string>()
+    this.#loading.add(changed)
+    try {
+      const loaded = new Map(await load(db, { one, others: missing }))
+      for (const other of missing) found.set(other, loaded.get(other) ?? none)
+    } finally {
+      this.#loading.delete(changed)
+    }
+    if (!changed.has(anyRow) && !changed.has(one))
+      this.#keep(
+        one,
+        missing.filter(other => !changed.has(other)),
+        found,
+      )
+    return found
+  }
+
+  #keep(one: string, others: readonly string[], found: ReadonlyMap<string, Value>): void {
+    let kept = this.#ones.get(one)
+    if (kept === undefined || kept.size + others.length > mostOthers) {
+      kept = new Map()
+      this.#ones.set(one, kept)
+    }
+    for (const other of others.slice(0, mostOthers)) kept.set(other, found.get(other)!)
+  }
+
+  drop(changed: ReadonlySet<string>, owners: ReadonlySet<string>): void {
+    for (const loading of this.#loading) for (const key of changed) loading.add(key)
+    if (changed.has(anyRow)) {
+      this.#ones.clear()
+      return
+    }
+    for (const key of changed) this.#ones.delete(key)
+    if (owners.size > 0) for (const kept of this.#ones.values()) for (const owner of owners) kept.delete(owner)
   }
 }

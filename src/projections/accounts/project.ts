@@ -13,7 +13,7 @@ import {
   UsernameChanged,
 } from '../../domain/accounts/account.ts'
 import type { Recorded } from '../../kernel/events.ts'
-import { noteChanges } from '../../kernel/projecting/kept.ts'
+import { noteChanges } from '../../kernel/projecting/changes.ts'
 import { readModel } from '../../kernel/projecting/model.ts'
 import { type Db, type RawBuilder, rows, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'

@@ -1,4 +1,4 @@
-import { changesTable } from '../../kernel/projecting/kept.ts'
+import { changesTable } from '../../kernel/projecting/changes.ts'
 import type { Table } from '../../kernel/projecting/model.ts'
 
 /** `position` is that of the sign-up, `revision` that of the account's stream. An erased account has no row but its receipt's. */

@@ -3,8 +3,8 @@ import { CommentDeleted } from '../../domain/comments/comment.ts'
 import { type LikeEvent, likeEvents } from '../../domain/likes/like.ts'
 import { PostDeleted } from '../../domain/posts/post.ts'
 import type { EventOf, Recorded } from '../../kernel/events.ts'
+import { anyRow, type Change, noteChanges } from '../../kernel/projecting/changes.ts'
 import { moveCounters, tally } from '../../kernel/projecting/counters.ts'
-import { anyRow, type Change, noteChanges } from '../../kernel/projecting/kept.ts'
 import { lastOf, readModel, type Tables } from '../../kernel/projecting/model.ts'
 import { type Db, type RawBuilder, rows, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
@@ -18,7 +18,7 @@ type Moved = { subject: string; kind: 'post' | 'comment'; by: 1 | -1 }
  */
 export const likesModel = readModel<Seen>()({
   name: 'likes',
-  version: 2,
+  version: 3,
   events: [...likeEvents, PostDeleted, CommentDeleted, AccountErased],
   tables,
 
@@ -40,22 +40,25 @@ export const likesModel = readModel<Seen>()({
     ]
     const subjects = (by: 1 | -1) => moved.filter(move => move.by === by).map(({ subject }) => subject)
     await moveCounters(tx, t.counts, ['subject', 'likes'], tally(subjects(1), subjects(-1)))
-    await noteChanges(tx, t.changes, batch.map(changeOf))
+    await noteChanges(tx, t.changes, batch.flatMap(changesOf))
     return { topics: moved.filter(({ kind }) => kind === 'post').map(({ subject }) => `post:${subject}`) }
   },
 })
 
-/** Whose counter an event may move. An account may have liked anything. */
-function changeOf({ type, data, position }: Recorded<Seen>): Change {
-  const key =
-    type === 'AccountErased'
-      ? anyRow
-      : type === 'PostDeleted'
-        ? data.postId
-        : type === 'CommentDeleted'
-          ? data.commentId
-          : data.subject.id
-  return { key, owner: false, position }
+/** Whose counter an event may move, and who likes another thing then. An erased account may have liked anything. */
+const changesOf = (event: Recorded<Seen>): Change[] => keysOf(event).map(key => ({ key, owner: false, position: event.position }))
+
+function keysOf({ type, data }: Recorded<Seen>): string[] {
+  switch (type) {
+    case 'AccountErased':
+      return [anyRow]
+    case 'PostDeleted':
+      return [data.postId]
+    case 'CommentDeleted':
+      return [data.commentId]
+    default:
+      return [data.subject.id, data.actorId]
+  }
 }
 
 type T = Tables<keyof typeof tables>

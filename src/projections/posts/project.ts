@@ -2,8 +2,8 @@ import { AccountErased } from '../../domain/accounts/account.ts'
 import { PostDeleted, PostEdited, PostPublished } from '../../domain/posts/post.ts'
 import type { EventOf, Recorded } from '../../kernel/events.ts'
 import type { AccountId, PostId } from '../../kernel/ids.ts'
+import { type Change, noteChanges } from '../../kernel/projecting/changes.ts'
 import { moveCounters, tally } from '../../kernel/projecting/counters.ts'
-import { type Change, noteChanges } from '../../kernel/projecting/kept.ts'
 import { readModel } from '../../kernel/projecting/model.ts'
 import { rows, sql } from '../../kernel/sql.ts'
 import { postTables } from './tables.ts'
@@ -15,7 +15,7 @@ type Seen = EventOf<typeof PostPublished | typeof PostEdited | typeof PostDelete
 /** Posts, their pictures in order, and how many an author's profile counts. */
 export const postsModel = readModel<Seen>()({
   name: 'posts',
-  version: 2,
+  version: 3,
   events: [PostPublished, PostEdited, PostDeleted, AccountErased],
   tables: postTables,
 
@@ -72,17 +72,19 @@ export const postsModel = readModel<Seen>()({
       }
     }
     await moveCounters(tx, t.counts, ['author', 'posts'], tally(came, went))
-    await noteChanges(tx, t.changes, batch.flatMap(changeOf))
+    await noteChanges(tx, t.changes, batch.flatMap(changesOf))
   },
 })
 
-const changeOf = ({ type, data, position }: Recorded<Seen>): Change[] => {
+/** Which posts an event may touch, and whose list of posts. */
+const changesOf = ({ type, data, position }: Recorded<Seen>): Change[] => {
   switch (type) {
     case 'PostPublished':
-      return []
+      return [{ key: data.authorId, owner: false, position }]
     case 'PostEdited':
-    case 'PostDeleted':
       return [{ key: data.postId, owner: false, position }]
+    case 'PostDeleted':
+      return [data.postId, data.authorId].map(key => ({ key, owner: false, position }))
     case 'AccountErased':
       return [{ key: data.accountId, owner: true, position }]
   }

@@ -2,6 +2,7 @@ import { AccountErased } from '../../domain/accounts/account.ts'
 import { type RelationshipEvent, relationshipEvents } from '../../domain/relationships/relationship.ts'
 import type { EventOf, Recorded } from '../../kernel/events.ts'
 import type { AccountId } from '../../kernel/ids.ts'
+import { type Change, noteChanges } from '../../kernel/projecting/changes.ts'
 import { lastOf, readModel, type Tables } from '../../kernel/projecting/model.ts'
 import { type Db, type RawBuilder, rows, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
@@ -27,7 +28,7 @@ const ends = {
   close_friends: [sql.id('owner'), sql.id('friend')],
 } as const satisfies Record<Said['table'], readonly RawBuilder<unknown>[]>
 
-function said(event: Recorded<RelationshipsEvent>): Said[] {
+function saysOf(event: Recorded<RelationshipsEvent>): Said[] {
   const { at, position } = event
   const edge = (table: Said['table'], one: AccountId, other: AccountId, there: boolean): Said => ({
     table,
@@ -61,14 +62,20 @@ function said(event: Recorded<RelationshipsEvent>): Said[] {
   }
 }
 
+/** Both ends of an edge may stand otherwise to each other. */
+const changesOf = (event: Recorded<RelationshipsEvent>): Change[] =>
+  event.type === 'AccountErased'
+    ? [{ key: event.data.accountId, owner: true, position: event.position }]
+    : saysOf(event).flatMap(({ one, other, position }) => [one, other].map(key => ({ key, owner: false, position })))
+
 /** An erasure is for ever: whatever stands before or after it in the batch, the rows come to the same. */
 async function erase(ids: readonly AccountId[], tx: Db, t: T): Promise<void> {
   await tx.run(sql`insert into ${t.erased} (account) select unnest(${ids}::uuid[]) on conflict do nothing`)
   for (const table of ['requests', 'blocks', 'close_friends'] as const) {
     const [one, other] = ends[table]
-    await tx.run(sql`delete from ${t[table]} where ${one} = any(${ids}::uuid[]) or ${other} = any(${ids}::uuid[])`)
+    await tx.run(sql`delete from ${t[table]} where ${one} = any(${ids}::uuid[]) or ${other}::text = any(${ids}::text[])`)
   }
-  const gone = sql`delete from ${t.follows} where follower = any(${ids}::uuid[]) or followee = any(${ids}::uuid[]) returning follower, followee`
+  const gone = sql`delete from ${t.follows} where follower = any(${ids}::uuid[]) or followee::text = any(${ids}::text[]) returning follower, followee`
   await count(sql`with moved as (${gone})`, sql`select follower, followee, -1 as step from moved`, tx, t)
 }
 
@@ -112,16 +119,17 @@ async function write(table: Said['table'], edges: readonly Said[], tx: Db, t: T)
 /** Who follows, asks, blocks and counts whom among their close friends. */
 export const relationshipsModel = readModel<RelationshipsEvent>()({
   name: 'relationships',
-  version: 1,
+  version: 2,
   events: [...relationshipEvents, AccountErased],
   tables,
   async project(batch, tx, t) {
     const erased = batch.flatMap(event => (event.type === 'AccountErased' ? [event.data.accountId] : []))
     if (erased.length > 0) await erase(erased, tx, t)
-    const last = lastOf(batch.flatMap(said), ({ table, one, other }) => `${table} ${one} ${other}`)
+    const last = lastOf(batch.flatMap(saysOf), ({ table, one, other }) => `${table} ${one} ${other}`)
     for (const table of ['follows', 'requests', 'blocks', 'close_friends'] as const) {
       const edges = last.filter(edge => edge.table === table)
       if (edges.length > 0) await write(table, edges, tx, t)
     }
+    await noteChanges(tx, t.changes, batch.flatMap(changesOf))
   },
 })

@@ -59,17 +59,18 @@ const isNamed = (p: { readonly [Name in keyof Named]: RawBuilder<Named[Name]> })
 
 const areNamed = ({ ids }: { readonly ids: RawBuilder<readonly AccountId[]> }) => sql`a.id = any(${ids}::uuid[])`
 
-const authorsWhere = (p: { readonly viewerId: RawBuilder<AccountId | null> }, condition: RawBuilder<unknown>) =>
-  sql`select ${author}, ${relation(p, sql`a.id`)} from ${accounts} a where ${condition}`
-
-/** An account, and how the viewer stands to it. */
-export const authorRow = grouped<Viewer & Named, AuthorRow>(oneTypes, p => authorsWhere(p, isNamed(p)))
 export type AccountFacts = Omit<AuthorRow, keyof RelationRow>
 
 /** Accounts by their ids. */
 export const accountFacts = grouped<{ ids: readonly AccountId[] }, AccountFacts>(
   { ids: 'uuid[]' },
   p => sql`select ${author} from ${accounts} a where ${areNamed(p)}`,
+)
+
+/** Who goes by a username. */
+export const accountNamed = grouped<{ username: string }, { id: AccountId }>(
+  { username: 'text' },
+  p => sql`select id from ${accounts} where username = ${p.username}`,
 )
 
 /** In what the viewer stands to accounts, a row each; none where nothing is between the two. One scan an index for all ids, not a look-up for each. */
@@ -140,7 +141,7 @@ const edges = (table: RawBuilder<unknown>, of: string, who: string) =>
   query<Page, EdgeRow>(
     p => sql`
       select ${sql.id(who)} as id, position from ${table}
-      where ${sql.id(of)} = ${p.account}::uuid and position < ${p.after}::bigint order by position desc limit ${p.n}`,
+      where ${sql.id(of)}::text = ${p.account}::uuid::text and position < ${p.after}::bigint order by position desc limit ${p.n}`,
   )
 
 /** Lists of accounts, newest first, behind a position. */
@@ -154,7 +155,7 @@ export const closeFriendEdges = edges(closeFriends, 'owner', 'friend')
 export const mutualEdges = query<Page & Viewer, EdgeRow>(
   p => sql`
     select f.follower as id, f.position from ${follows} f join ${follows} mine on mine.follower = ${p.viewerId}::uuid and mine.followee = f.follower
-    where f.followee = ${p.account}::uuid and f.position < ${p.after}::bigint order by f.position desc limit ${p.n}`,
+    where f.followee::text = ${p.account}::uuid::text and f.position < ${p.after}::bigint order by f.position desc limit ${p.n}`,
 )
 
 /** How many viewers stand to one author, as far as seeing the author's posts goes. */
@@ -173,5 +174,5 @@ export const watcherRows = query<
 
 /** The authors that an account follows. */
 export const followeesOf = query<{ accountId: AccountId }, { id: AccountId }>(
-  p => sql`select followee as id from ${follows} where follower = ${p.accountId}::uuid`,
+  p => sql`select followee as id from ${follows} where follower::text = ${p.accountId}::uuid::text`,
 )

@@ -6,7 +6,8 @@ import {
   SessionRefreshed,
   SessionStarted,
 } from '../../domain/sessions/session.ts'
-import type { EventOf } from '../../kernel/events.ts'
+import type { EventOf, Recorded } from '../../kernel/events.ts'
+import { noteChanges } from '../../kernel/projecting/changes.ts'
 import { readModel } from '../../kernel/projecting/model.ts'
 import { rows, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
@@ -19,10 +20,12 @@ type Change = {
   expiresAt: string | null
 }
 
+type SessionsEvent = SessionEvent | EventOf<typeof AccountErased>
+
 /** Who is signed in, and until when: what every request asks. */
-export const sessionsModel = readModel<SessionEvent | EventOf<typeof AccountErased>>()({
+export const sessionsModel = readModel<SessionsEvent>()({
   name: 'sessions',
-  version: 1,
+  version: 2,
   events: [SessionStarted, SessionRefreshed, SessionConfirmed, SessionEnded, AccountErased],
   tables,
 
@@ -89,5 +92,14 @@ export const sessionsModel = readModel<SessionEvent | EventOf<typeof AccountEras
         sql`delete from ${t.sessions} where id = any(${sql.val(ended)}::uuid[]) or account_id = any(${sql.val(erased)}::uuid[])`,
       )
     }
+    await noteChanges(tx, t.changes, batch.flatMap(changeOf))
   },
 })
+
+/** None of a session that starts: nobody keeps what is not there. */
+const changeOf = ({ type, data, position }: Recorded<SessionsEvent>) => {
+  if (type === 'SessionStarted') return []
+  return [
+    type === 'AccountErased' ? { key: data.accountId, owner: true, position } : { key: data.sessionId, owner: false, position },
+  ]
+}

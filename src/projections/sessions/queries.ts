@@ -5,14 +5,14 @@ import { sessionsModel } from './project.ts'
 
 const { sessions } = sessionsModel.t
 
-export type OpenSessionRow = { sessionId: SessionId; accountId: AccountId; confirmedAt: string; expiresAt: string }
+export type WhoseSessionRow = { id: SessionId; accountId: AccountId; confirmedAt: string; expiresAt: string }
 
-/** The one row that every request asks for. */
-export const openSession = grouped<{ sessionId: SessionId; now: string }, OpenSessionRow>(
-  { sessionId: 'uuid', now: 'timestamptz' },
+/** Sessions by id, in no order, expired ones too. */
+export const whoseSessions = grouped<{ ids: readonly SessionId[] }, WhoseSessionRow>(
+  { ids: 'uuid[]' },
   p => sql`
-    select id as "sessionId", account_id as "accountId", confirmed_at as "confirmedAt", expires_at as "expiresAt"
-    from ${sessions} where id = ${p.sessionId} and expires_at > ${p.now}`,
+    select id, account_id as "accountId", confirmed_at as "confirmedAt", expires_at as "expiresAt"
+    from ${sessions} where id = any(${p.ids})`,
 )
 
 export type SessionRow = {

@@ -1,3 +1,4 @@
+import { changesTable } from '../../kernel/projecting/changes.ts'
 import type { Table } from '../../kernel/projecting/model.ts'
 
 /** An ended session has no row. `erased` keeps one that was started just as its account was erased from ever getting one. */
@@ -16,4 +17,5 @@ export const tables = {
     indexes: ['(account_id, position)'],
   },
   erased: { columns: 'account_id uuid primary key' },
+  changes: changesTable,
 } as const satisfies Record<string, Table>
