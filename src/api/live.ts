@@ -12,6 +12,7 @@ import { example, model } from '../kernel/http/schema.ts'
 import { query } from '../kernel/http/validate.ts'
 import type { Who } from '../kernel/live/client.ts'
 import { Hub } from '../kernel/live/hub.ts'
+import type { JournalRow } from '../kernel/live/journal.ts'
 import { liveStream } from '../kernel/live/sse.ts'
 import type { Bus } from '../kernel/ports/bus.ts'
 import { iso } from '../kernel/ports/clock.ts'
@@ -29,8 +30,8 @@ import { signedIn } from './middleware.ts'
 const ticketMs = 30_000
 const streamMs = 10 * 60_000
 const connectionsPerAccount = 20
-/** What is read at the same time goes out as one statement. */
-const readsAtOnce = 64
+/** What is read at the same time asks together what has changed. */
+const readsAtOnce = 512
 
 const Ticket = model(
   'LiveTicket',
@@ -91,6 +92,16 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
   const { reading, sessions } = commands
   // A post of somebody famous is read for each of their followers here: not all at once, for requests need connections too.
   const reads = bounded(readsAtOnce)
+  /** What is being read for an account: its devices are told the same. */
+  const underWay = new Map<string, ReturnType<typeof liveMessages>>()
+  const messagesOf = (accountId: string, rows: readonly JournalRow[]): ReturnType<typeof liveMessages> => {
+    const key = `${accountId} ${rows.map(({ seq }) => seq).join()}`
+    const known = underWay.get(key)
+    if (known !== undefined) return known
+    const read = reads(() => liveMessages(reading, accountId, rows)).finally(() => underWay.delete(key))
+    underWay.set(key, read)
+    return read
+  }
   const hub = new Hub({
     journal: liveJournal(reading),
     liveEpoch,
@@ -104,7 +115,7 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
       const last = rows.at(-1)
       if (last === undefined) return []
       await positions.wait(keysOf(liveModels(last.type)), last.position, 30_000)
-      return reads(() => liveMessages(reading, accountId, rows))
+      return messagesOf(accountId, rows)
     },
     topic: (topic, viewers) => topicState(reading, topic, viewers),
     async open({ sessionId }, position) {
