@@ -1,0 +1,41 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { PostPublished } from '../../src/domain/posts/post.ts'
+import { journalKept } from '../../src/kernel/live/journal.ts'
+import { sql } from '../../src/kernel/sql.ts'
+import { liveModel } from '../../src/projections/live/project.ts'
+import { type TestKernel, testKernel } from '../support/kernel.ts'
+import { recorded } from '../support/projection.ts'
+
+let kernel: TestKernel
+const { journal, head } = liveModel.t
+
+beforeAll(async () => {
+  kernel = await testKernel([liveModel])
+})
+afterAll(() => kernel.close())
+
+it('keeps the journal for 72 hours, and looks once in a thousand rows for what is older', async () => {
+  const [post] = recorded([
+    PostPublished({
+      ...{ postId: randomUUID(), authorId: randomUUID(), mediaIds: [randomUUID()], altTexts: null, caption: null },
+      ...{ hashtags: [], mentionIds: [], location: null, audience: { kind: 'public' }, comments: 'everyone' },
+    }),
+  ])
+  const ends = new Date(Date.parse(post!.at) - journalKept)
+  const project = () => kernel.db.transaction(tx => liveModel.projectInto(liveModel.key, [post!], tx))
+  const seqs = async () =>
+    (await kernel.db.run<{ seq: number }>(sql`select seq from ${journal} order by seq`)).map(({ seq }) => seq)
+  await kernel.db.run(sql`insert into ${head} (single, seq, position) values (true, 998, 0)`)
+  for (const [seq, at] of [
+    [997, ends.getTime() - 1],
+    [998, ends.getTime()],
+  ] as const)
+    await kernel.db.run(sql`
+      insert into ${journal} (seq, position, at, kind, key, type, ids)
+      values (${seq}, 0, ${new Date(at).toISOString()}, 'account', 'somebody', 'followed', '{}')`)
+  await project()
+  expect(await seqs()).toEqual([997, 998, 999])
+  await project()
+  expect(await seqs()).toEqual([998, 999, 1000])
+})
