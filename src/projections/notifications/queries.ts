@@ -26,10 +26,14 @@ export type NotificationRow = {
 /** How many actors a notification names. */
 export const actorsNamed = 3
 
+/** Of the account, not of a row: so that it is looked up once. */
+const seenUpTo = (accountId: RawBuilder<AccountId>) =>
+  sql`coalesce((select position from ${seen} s where s.account = ${accountId}::uuid), 0)`
+
 /** Without those who stand in a block with the account: its blocks are few and looked up once, the acts of a notification may be many. */
 const notification = (accountId: RawBuilder<AccountId>) => sql`
   n.id, n.type, n.post, n.comment, n.first, n.position, n.at,
-  n.position <= coalesce((select position from ${seen} s where s.account = n.account), 0) as seen,
+  n.position <= ${seenUpTo(accountId)} as seen,
   n.count - blocked.count as count,
   array(
     select a.actor from ${acts} a where a.notification = n.id and a.active
@@ -60,7 +64,7 @@ export const notificationRows = grouped<Account & { after: number; n: number }, 
 /** Those that it has not seen. */
 export const unseenRows = query<Account & { after: number; n: number }, NotificationRow>(
   p => sql`
-    select ${notification(p.accountId)} where ${page(p)} and n.position > coalesce((select position from ${seen} s where s.account = ${p.accountId}::uuid), 0)
+    select ${notification(p.accountId)} where ${page(p)} and n.position > ${seenUpTo(p.accountId)}
     order by n.position desc limit ${p.n}`,
 )
 
