@@ -31,7 +31,7 @@ export function keptRows(): Reading['kept'] {
       ownersOf: ({ accountId }) => [accountId],
     }),
     accounts: new Kept({ changes, model: accountsModel, most: 50_000, load: accountFacts }),
-    relations: new KeptPairs({ changes, model: relationshipsModel, most: 10_000, none: strangers, load: relationsBetween }),
+    relations: new KeptPairs({ changes, model: relationshipsModel, most: 5_000, none: strangers, load: relationsBetween }),
     posts: new Kept({
       changes,
       model: postsModel,
@@ -63,7 +63,7 @@ export function keptRows(): Reading['kept'] {
     liked: new KeptPairs({
       changes,
       model: likesModel,
-      most: 10_000,
+      most: 5_000,
       none: false,
       load: async (db, { one, others }) => (await likedAmong(db, { viewerId: one, ids: others })).map(({ id }) => [id, true]),
       // What nobody likes needs no question.

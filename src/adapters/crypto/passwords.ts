@@ -24,18 +24,16 @@ export function passwords({ atOnce = Math.min(2, Math.max(1, availableParallelis
   close(): Promise<void>
 } {
   const turn = bounded(atOnce, queue, 'Too many are signing in at this moment; try again.')
-  const free: HashingThread[] = []
   const threads = new Set<HashingThread>()
   const run = <Value extends string | boolean>(job: HashingJob): Promise<Value> =>
-    turn(async () => {
-      const thread = free.pop() ?? new HashingThread()
-      threads.add(thread)
-      try {
-        return (await thread.run(job)) as Value
-      } finally {
-        if (thread.ended) threads.delete(thread)
-        else free.push(thread)
+    turn(() => {
+      let thread = [...threads].find(({ busy }) => !busy)
+      if (thread === undefined) {
+        const started = new HashingThread(() => threads.delete(started))
+        threads.add(started)
+        thread = started
       }
+      return thread.run(job) as Promise<Value>
     })
   const verified = (kind: 'argon2' | 'bcrypt', hash: string, password: string): Promise<boolean> =>
     run({ type: 'verify', kind, hash, password })
@@ -59,9 +57,8 @@ export function passwords({ atOnce = Math.min(2, Math.max(1, availableParallelis
 class HashingThread {
   readonly #worker = new Worker(new URL('./hashing-thread.ts', import.meta.url), { execArgv: [], env: {} })
   #waiting: { resolve: (value: string | boolean) => void; reject: (error: Error) => void } | null = null
-  ended = false
 
-  constructor() {
+  constructor(ended: () => void) {
     this.#worker.unref()
     this.#worker.on('message', (answer: HashingAnswer) => {
       if ('value' in answer) this.#settle()?.resolve(answer.value)
@@ -69,9 +66,13 @@ class HashingThread {
     })
     this.#worker.on('error', error => this.#settle()?.reject(error))
     this.#worker.on('exit', () => {
-      this.ended = true
+      ended()
       this.#settle()?.reject(unavailable('The server is stopping; try again.'))
     })
+  }
+
+  get busy(): boolean {
+    return this.#waiting !== null
   }
 
   #settle() {

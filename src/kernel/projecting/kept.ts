@@ -102,7 +102,7 @@ type PairParts<Value> = {
 }
 
 /** What is kept of one at most: a list that is read far down begins anew. */
-const mostOthers = 250
+const mostOthers = 200
 
 /**
  * How one stands to others, kept as `Kept` keeps rows: never older than the question. A model notes a change by the one; whoever is gone as an owner is
