@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import * as v from 'valibot'
 import type { Commands } from '../commands/context.ts'
-import { bounded } from '../kernel/bounded.ts'
+import { bounded, shared } from '../kernel/bounded.ts'
 import type { Positions } from '../kernel/consistency.ts'
 import { describe } from '../kernel/http/describe.ts'
 import { routes } from '../kernel/http/env.ts'
@@ -12,7 +12,6 @@ import { example, model } from '../kernel/http/schema.ts'
 import { query } from '../kernel/http/validate.ts'
 import type { Who } from '../kernel/live/client.ts'
 import { Hub } from '../kernel/live/hub.ts'
-import type { JournalRow } from '../kernel/live/journal.ts'
 import { liveStream } from '../kernel/live/sse.ts'
 import type { Bus } from '../kernel/ports/bus.ts'
 import { iso } from '../kernel/ports/clock.ts'
@@ -90,18 +89,9 @@ export type LiveParts = {
 /** The live channel: its hub, its routes, and who may open a WebSocket. */
 export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatMs, limits, tracing }: LiveParts) {
   const { reading, sessions } = commands
-  // A post of somebody famous is read for each of their followers here: not all at once, for requests need connections too.
+  // A post of somebody famous is read for each of their followers here: not all at once, for requests want their turn too.
   const reads = bounded(readsAtOnce)
-  /** What is being read for an account: its devices are told the same. */
-  const underWay = new Map<string, ReturnType<typeof liveMessages>>()
-  const messagesOf = (accountId: string, rows: readonly JournalRow[]): ReturnType<typeof liveMessages> => {
-    const key = `${accountId} ${rows.map(({ seq }) => seq).join()}`
-    const known = underWay.get(key)
-    if (known !== undefined) return known
-    const read = reads(() => liveMessages(reading, accountId, rows)).finally(() => underWay.delete(key))
-    underWay.set(key, read)
-    return read
-  }
+  const read = shared<Awaited<ReturnType<typeof liveMessages>>>()
   const hub = new Hub({
     journal: liveJournal(reading),
     liveEpoch,
@@ -115,7 +105,9 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
       const last = rows.at(-1)
       if (last === undefined) return []
       await positions.wait(keysOf(liveModels(last.type)), last.position, 30_000)
-      return messagesOf(accountId, rows)
+      // The devices of an account are told the same.
+      const key = `${accountId} ${rows.map(({ seq }) => seq).join()}`
+      return read(key, () => reads(() => liveMessages(reading, accountId, rows)))
     },
     topic: (topic, viewers) => topicState(reading, topic, viewers),
     async open({ sessionId }, position) {

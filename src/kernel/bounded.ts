@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { unavailable } from './problem.ts'
 
 /** Runs work, `atOnce` at a time, in the order it came. @throws Problem unavailable, saying `full`, where `queue` are waiting already */
@@ -20,5 +21,22 @@ export function bounded(
       if (next === undefined) running--
       else next()
     }
+  }
+}
+
+/**
+ * Does once what several ask by the same key in one turn of the event loop. Nobody joins what has begun: it may have read already what has changed since.
+ */
+export function shared<T>(): (key: string, work: () => Promise<T>) => Promise<T> {
+  const waiting = new Map<string, Promise<T>>()
+  const begin = async (key: string, work: () => Promise<T>): Promise<T> => {
+    await turn()
+    waiting.delete(key)
+    return work()
+  }
+  return (key, work) => {
+    const joined = waiting.get(key) ?? begin(key, work)
+    waiting.set(key, joined)
+    return joined
   }
 }

@@ -63,6 +63,8 @@ class Parameter {
   }
 }
 
+type Placeholders<Parameters> = { readonly [Name in keyof Parameters]: RawBuilder<Parameters[Name]> }
+
 /**
  * A query that runs often: built and compiled once, at the first call, with a placeholder for each parameter; run by name ever after.
  * ```ts
@@ -71,13 +73,13 @@ class Parameter {
  * ```
  */
 export function query<Parameters extends object, Row>(
-  build: (p: { readonly [Name in keyof Parameters]: RawBuilder<Parameters[Name]> }) => RawBuilder<unknown>,
+  build: (p: Placeholders<Parameters>) => RawBuilder<unknown>,
 ): (db: Db, parameters: Parameters) => Promise<Row[]> {
   let compiled: { name: string; text: string; order: readonly (keyof Parameters)[]; fixed: readonly unknown[] } | undefined
   return (db, parameters) => {
     if (compiled === undefined) {
-      const placeholders = new Proxy({}, { get: (_, name) => sql`${new Parameter(String(name))}` })
-      const { name, text, values } = compile(build(placeholders as never))
+      const placeholders = new Proxy({} as Placeholders<Parameters>, { get: (_, name) => sql`${new Parameter(String(name))}` })
+      const { name, text, values } = compile(build(placeholders))
       const order = values.map(value => (value instanceof Parameter ? value.name : '') as keyof Parameters)
       compiled = { name, text, order, fixed: values }
     }
@@ -97,7 +99,7 @@ type ParameterType = Column | 'uuid[]' | 'limit'
 type Asked = {
   readonly values: readonly unknown[]
   readonly limit: unknown
-  readonly by: { readonly resolve: (rows: never[]) => void; readonly reject: (error: unknown) => void }[]
+  readonly by: { readonly resolve: (rows: object[]) => void; readonly reject: (error: unknown) => void }[]
 }
 
 /** Statements of one query that may be under way at once: what is asked meanwhile waits for the next. */
@@ -119,7 +121,7 @@ const mostWaiting = 20_000
  */
 export function grouped<Parameters extends object, Row>(
   types: { readonly [Name in keyof Parameters]: ParameterType },
-  build: (p: { readonly [Name in keyof Parameters]: RawBuilder<Parameters[Name]> }) => RawBuilder<unknown>,
+  build: (p: Placeholders<Parameters>) => RawBuilder<unknown>,
 ): (db: Db, parameters: Parameters) => Promise<Row[]> {
   const all = Object.keys(types) as (keyof Parameters & string)[]
   const names = all.filter(name => types[name] !== 'limit')
@@ -188,7 +190,8 @@ class Group {
 
   ask<Row>(values: readonly unknown[], limit: unknown): Promise<Row[]> {
     if (this.#asking >= mostWaiting) return Promise.reject(unavailable('Too much is asked at this moment; try again.'))
-    return new Promise<Row[]>((resolve, reject) => {
+    return new Promise<Row[]>((answered, reject) => {
+      const resolve = (rows: object[]): void => answered(rows as Row[])
       const question = JSON.stringify([limit, ...values])
       const asked = this.#waiting.get(question)
       if (asked === undefined) this.#waiting.set(question, { values, limit, by: [{ resolve, reject }] })
@@ -247,7 +250,7 @@ class Group {
         for (let column = 1; column < columns.length; column++) row[columns[column]!] = values[column]
         answers[(values[0] as number) - 1]!.push(row)
       }
-      for (const [index, { by }] of group.entries()) for (const { resolve } of by) resolve(answers[index] as never[])
+      for (const [index, { by }] of group.entries()) for (const { resolve } of by) resolve(answers[index]!)
     } catch (error) {
       for (const { by } of group) for (const { reject } of by) reject(error)
     }

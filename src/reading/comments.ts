@@ -1,5 +1,6 @@
 import type { AccountId, CommentId, PostId } from '../kernel/ids.ts'
 import { invalid, notFound, Problem } from '../kernel/problem.ts'
+import { asOfOne } from '../kernel/projecting/kept.ts'
 import { commentsModel } from '../projections/comments/project.ts'
 import {
   type CommentContent,
@@ -13,7 +14,7 @@ import { likesModel } from '../projections/likes/project.ts'
 import { type AccountItem, accountItem } from './accounts.ts'
 import type { Reading, ViewerId } from './context.ts'
 import { fillPage, listOf, type PageOf } from './page.ts'
-import { type Author, authorFacts, knowable, maySeeComment, mustSeePost, ruleModels } from './rules.ts'
+import { type Author, authorFacts, authorLooks, knowable, maySeeComment, mustSeePost, ruleModels } from './rules.ts'
 import { type Standing, standingsOf } from './standings.ts'
 
 /** What comment views are made of. */
@@ -142,22 +143,33 @@ const pageOf = (
 
 async function found(reading: Reading, viewerId: ViewerId, ids: readonly CommentId[]): Promise<Map<CommentId, Found>> {
   if (ids.length === 0) return new Map()
-  const [comments, standings] = await Promise.all([
-    reading.kept.comments.rows(reading.db, ids),
+  const { db, kept } = reading
+  const comments = kept.comments.look()
+  const authors = authorLooks(reading, viewerId)
+  const [{ visible, accounts }, standings] = await Promise.all([
+    asOfOne(kept.changes, db, [comments, ...authors.looks], () => {
+      const accounts = new Map<AccountId, Author>()
+      const visible: (CommentContent & { text: string })[] = []
+      for (const id of new Set(ids)) {
+        const comment = comments.get(id)
+        if (comment === undefined) continue
+        for (const named of [...authorsOf(comment), ...comment.mentionIds]) {
+          const account = accounts.has(named) ? undefined : authors.get(named)
+          if (account !== undefined) accounts.set(named, account)
+        }
+        const { text } = comment
+        if (text !== null && isVisible(comment, accounts)) visible.push({ ...comment, text })
+      }
+      return { visible, accounts }
+    }),
     standingsOf(reading, viewerId, ids),
   ])
-  const accounts = await authorFacts(
-    reading,
-    viewerId,
-    [...comments.values()].flatMap(comment => [...authorsOf(comment), ...comment.mentionIds]),
+  return new Map(
+    visible.map(comment => {
+      const { id, revision } = comment
+      return [id, { view: present(reading, viewerId, comment, standings(id), accounts), revision }]
+    }),
   )
-  const views = new Map<CommentId, Found>()
-  for (const comment of comments.values()) {
-    const { id, text, revision } = comment
-    if (text === null || !isVisible(comment, accounts)) continue
-    views.set(id, { view: present(reading, viewerId, { ...comment, text }, standings(id), accounts), revision })
-  }
-  return views
 }
 
 type Authors = ReadonlyMap<AccountId, Author>

@@ -1,5 +1,6 @@
 import type { AccountId } from '../kernel/ids.ts'
 import type { Clock } from '../kernel/ports/clock.ts'
+import type { Changes } from '../kernel/projecting/changes.ts'
 import type { Kept, KeptPairs } from '../kernel/projecting/kept.ts'
 import type { Secrets } from '../kernel/secrets.ts'
 import type { Database } from '../kernel/sql.ts'
@@ -18,6 +19,8 @@ export type Reading = {
   readonly publicUrl: string
   /** What this process keeps of read models, as new as the question each time. */
   readonly kept: {
+    /** What has changed of all that follows. */
+    readonly changes: Changes
     readonly sessions: Kept<WhoseSessionRow>
     /** How viewers stand to accounts. */
     readonly relations: KeptPairs<Readonly<RelationRow>>

@@ -23,6 +23,7 @@ export function keptRows(): Reading['kept'] {
   const changes = new Changes()
   const likes = new Kept({ changes, model: likesModel, most: 50_000, load: likeCounts })
   return {
+    changes,
     sessions: new Kept({
       changes,
       model: sessionsModel,
@@ -31,7 +32,7 @@ export function keptRows(): Reading['kept'] {
       ownersOf: ({ accountId }) => [accountId],
     }),
     accounts: new Kept({ changes, model: accountsModel, most: 50_000, load: accountFacts }),
-    relations: new KeptPairs({ changes, model: relationshipsModel, most: 5_000, none: strangers, load: relationsBetween }),
+    relations: new KeptPairs({ changes, model: relationshipsModel, most: 500_000, none: strangers, load: relationsBetween }),
     posts: new Kept({
       changes,
       model: postsModel,
@@ -63,7 +64,7 @@ export function keptRows(): Reading['kept'] {
     liked: new KeptPairs({
       changes,
       model: likesModel,
-      most: 5_000,
+      most: 500_000,
       none: false,
       load: async (db, { one, others }) => (await likedAmong(db, { viewerId: one, ids: others })).map(({ id }) => [id, true]),
       // What nobody likes needs no question.

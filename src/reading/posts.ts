@@ -1,6 +1,7 @@
 import type { Location } from '../domain/posts/content.ts'
 import type { AccountId, PostId } from '../kernel/ids.ts'
 import { notFound } from '../kernel/problem.ts'
+import { asOfOne } from '../kernel/projecting/kept.ts'
 import { commentsModel } from '../projections/comments/project.ts'
 import { likesModel } from '../projections/likes/project.ts'
 import { mediaModel } from '../projections/media/project.ts'
@@ -11,7 +12,7 @@ import type { Reading, ViewerId } from './context.ts'
 import { type MediaView, mediaViewOf } from './media.ts'
 import { fillPage, listOf, type PageOf } from './page.ts'
 import { type Pictures, picturesFor } from './pictures.ts'
-import { type Author, authorFacts, knowable, mayComment, maySeeContent, maySeePost } from './rules.ts'
+import { type Author, authorLooks, knowable, mayComment, maySeeContent, maySeePost } from './rules.ts'
 import { type Standing, standingsOf } from './standings.ts'
 
 /** What post views are made of. */
@@ -89,20 +90,25 @@ async function seen(
   namedBy: (post: PostContent) => readonly AccountId[],
 ): Promise<Seen[]> {
   const { db, kept } = reading
-  // Whom to ask about is known beforehand of posts that are kept. Of others they are asked once these were read: a block from before an edit is never missed.
-  const peeked = kept.posts.peek(ids)
-  const [posts, known] = await Promise.all([kept.posts.rows(db, ids), authorFacts(reading, viewerId, peeked.flatMap(namedBy))])
-  const expected = new Set(peeked)
-  const unasked = [...posts.values()].flatMap(post => (expected.has(post) ? [] : namedBy(post)))
-  const accounts = unasked.length === 0 ? known : new Map([...known, ...(await authorFacts(reading, viewerId, unasked))])
-  const found: Seen[] = []
-  for (const post of posts.values()) {
-    const author = accounts.get(post.author)
-    if (author === undefined || !isWhole(post)) continue
-    const audience = { audience: post.audience, audienceAccountIds: post.audience_accounts }
-    if (maySeePost(viewerId, audience, author, author.relation)) found.push({ post, author, accounts })
-  }
-  return found
+  const posts = kept.posts.look()
+  const authors = authorLooks(reading, viewerId)
+  return asOfOne(kept.changes, db, [posts, ...authors.looks], () => {
+    const accounts = new Map<AccountId, Author>()
+    const found: Seen[] = []
+    for (const id of new Set(ids)) {
+      const post = posts.get(id)
+      if (post === undefined || !isWhole(post)) continue
+      for (const named of namedBy(post)) {
+        const account = accounts.has(named) ? undefined : authors.get(named)
+        if (account !== undefined) accounts.set(named, account)
+      }
+      const author = accounts.get(post.author)
+      if (author === undefined) continue
+      const audience = { audience: post.audience, audienceAccountIds: post.audience_accounts }
+      if (maySeePost(viewerId, audience, author, author.relation)) found.push({ post, author, accounts })
+    }
+    return found
+  })
 }
 
 async function found(reading: Reading, viewerId: ViewerId, ids: readonly PostId[]): Promise<Map<PostId, Found>> {

@@ -1,6 +1,7 @@
 import type { Audience, WhoComments } from '../domain/posts/content.ts'
 import { type AccountId, isId, type MediaId, type PostId } from '../kernel/ids.ts'
 import { notFound } from '../kernel/problem.ts'
+import { asOfOne } from '../kernel/projecting/kept.ts'
 import type { Db } from '../kernel/sql.ts'
 import { accountsModel } from '../projections/accounts/project.ts'
 import { postsModel } from '../projections/posts/project.ts'
@@ -134,19 +135,36 @@ export async function relationsBetween(
   return relations
 }
 
+/** Accounts as they stand to the viewer, for what is answered as of one question. */
+export function authorLooks({ kept }: Reading, viewerId: ViewerId) {
+  const accounts = kept.accounts.look()
+  const relations = viewerId === null ? null : kept.relations.look(viewerId)
+  return {
+    looks: relations === null ? [accounts] : [accounts, relations],
+    /** Undefined where there is no such account, or something is still lacking. */
+    get(id: AccountId): Author | undefined {
+      const row = accounts.get(id)
+      const relation = relations === null ? strangers : relations.get(id)
+      return row === undefined || relation === undefined ? undefined : authorWith(row, relation)
+    },
+  }
+}
+
 /** Accounts with the viewer's relation to each; those that do not exist are absent, those that block the viewer are not. */
 export async function authorFacts(
-  { db, kept }: Reading,
+  reading: Reading,
   viewerId: ViewerId,
   ids: Iterable<AccountId>,
 ): Promise<ReadonlyMap<AccountId, Author>> {
-  const wanted = new Set(ids)
-  if (wanted.size === 0) return new Map()
-  const [accounts, relations] = await Promise.all([
-    kept.accounts.rows(db, wanted),
-    viewerId === null ? null : kept.relations.of(db, viewerId, wanted),
-  ])
-  return new Map([...accounts.values()].map(row => [row.id, authorWith(row, relations?.get(row.id) ?? strangers)]))
+  const wanted = [...new Set(ids)]
+  if (wanted.length === 0) return new Map()
+  const authors = authorLooks(reading, viewerId)
+  return asOfOne(
+    reading.kept.changes,
+    reading.db,
+    authors.looks,
+    () => new Map(wanted.flatMap(id => authors.get(id) ?? []).map(author => [author.id, author])),
+  )
 }
 
 /** An id or a username, whichever the text is, in the form that the queries take. */
@@ -190,16 +208,15 @@ export async function postWithAuthor(
   postId: PostId,
 ): Promise<{ post: PostAudience & { readonly comments: WhoComments }; author: Author } | null> {
   const { db, kept } = reading
-  // What is kept of the post is enough while it has not changed: else one question tells all, and a block from before an edit is never missed.
-  const [peeked] = kept.posts.peek([postId])
-  if (peeked !== undefined) {
-    const [isFresh, authors] = await Promise.all([
-      kept.posts.isFresh(db, peeked),
-      authorFacts(reading, viewerId, [peeked.author]),
-    ])
-    const author = authors.get(peeked.author)
-    const { audience, audience_accounts: audienceAccountIds, comments } = peeked
-    if (isFresh) return author === undefined ? null : { post: { audience, audienceAccountIds, comments }, author }
+  // Where post, account and relation are kept, that suffices; what is read is read by one statement, and not kept: a like needs no pictures.
+  if (kept.posts.peek([postId]).length > 0) {
+    await kept.changes.follow(db)
+    const post = kept.posts.look().get(postId)
+    const author = post === undefined ? undefined : authorLooks(reading, viewerId).get(post.author)
+    if (post !== undefined && author !== undefined) {
+      const { audience, audience_accounts: audienceAccountIds, comments } = post
+      return { post: { audience, audienceAccountIds, comments }, author }
+    }
   }
   const [row] = await postAuthorRow(db, { viewerId, postId })
   return row === undefined ? null : { post: row, author: authorWith(row, relationOf(row)) }

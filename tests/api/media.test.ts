@@ -385,7 +385,8 @@ describe('time', () => {
     await other.app.timers.tick()
     expect((await cy.get(`/media/${unused.id}`)).status).toBe(200)
     await later(2 * 60, cy)
-    await other.app.timers.tick()
+    // The first may join one that looked before the clock was moved.
+    for (let n = 0; n < 2; n++) await other.app.timers.tick()
     const late = await cy.post('/posts', { media: [{ id: unused.id }] })
     expect(late).toMatchObject({ status: 422, body: { code: 'media_not_found', errors: [{ path: '/media/0/id' }] } })
     expect((await cy.post('/posts', { media: [{ id: stuck.id }] })).body.code).toBe('media_not_found')

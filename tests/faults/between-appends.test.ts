@@ -37,7 +37,8 @@ describe('a picture that was given to an account and never shown', () => {
   const aDayLater = async (person: Person): Promise<void> => {
     await allSettled(app)
     app.clock.advance(25 * 3_600_000)
-    await app.app.timers.tick()
+    // The first may join one that looked before the clock was moved.
+    for (let n = 0; n < 2; n++) await app.app.timers.tick()
     await allSettled(app)
     const { session } = (await app.post('/sessions', { login: person.username, password: person.password })).body
     person.session = session

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import { anyRow, Changes, changesTable, noteChanges } from '../../src/kernel/projecting/changes.ts'
-import { Kept, KeptPairs } from '../../src/kernel/projecting/kept.ts'
+import { asOfOne, Kept, KeptPairs } from '../../src/kernel/projecting/kept.ts'
 import { readModel } from '../../src/kernel/projecting/model.ts'
 import { type Db, grouped, sql } from '../../src/kernel/sql.ts'
 import { type TestKernel, testKernel } from '../support/kernel.ts'
@@ -207,7 +207,7 @@ const pairs = (parts: { known?: (other: string) => string | undefined; meanwhile
   const kept = new KeptPairs<string>({
     model,
     changes: new Changes(),
-    most: 10,
+    most: 1_000,
     none: 'none',
     async load(db, { one, others }) {
       asked.push([...others])
@@ -271,10 +271,71 @@ it('asks nothing about what is known, and keeps no more pairs than it may', asyn
   expect(await of(owner, '0')).toEqual(['known'])
   expect(asked).toEqual([])
   const many = Array.from({ length: 300 }, () => `1${randomUUID().slice(1)}`)
-  await of(owner, ...many)
-  await of(owner, ...many)
-  expect(asked.map(({ length }) => length)).toEqual([300, 100])
-  for (let n = 0; n < 10; n++) await of(randomUUID(), many[0]!)
+  for (let n = 0; n < 2; n++) await of(owner, ...many)
+  expect(asked.map(({ length }) => length)).toEqual([300])
+  for (let n = 0; n < 3; n++) await of(randomUUID(), ...many)
   await of(owner, many[0]!)
-  expect(asked).toHaveLength(13)
+  expect(asked).toHaveLength(5)
+})
+
+it('answers what belongs together as of one question, whenever it is changed, also where it cannot be kept', async () => {
+  for (const when of ['before it reads', 'after it has read']) {
+    for (const isWhole of [() => true, () => false]) {
+      const all = new Changes()
+      const [one, two] = [await added('old'), await added('old')]
+      const both = () =>
+        kernel.db.transaction(async tx => {
+          await tx.run(sql`update ${words} set word = 'new' where id in (${one}::uuid, ${two}::uuid)`)
+          await noteChanges(
+            tx,
+            changes,
+            [one, two].map(key => ({ key, owner: false, position: ++position })),
+          )
+        })
+      let first = true
+      const meanwhile = async (now: string) => {
+        if (now !== when || !first) return
+        first = false
+        await both()
+      }
+      const warm = new Kept<Word>({ model, changes: all, most: 10, load })
+      const cold = new Kept<Word>({
+        ...{ model, changes: all, most: 10, isWhole },
+        async load(db, parameters) {
+          await meanwhile('before it reads')
+          const found = await load(db, parameters)
+          await meanwhile('after it has read')
+          return found
+        },
+      })
+      await warm.rows(kernel.db, [one])
+      const [ofOne, ofTwo] = [warm.look(), cold.look()]
+      const found = await asOfOne(all, kernel.db, [ofOne, ofTwo], () => [ofOne.get(one)?.word, ofTwo.get(two)?.word])
+      expect(found, when).toEqual(['new', 'new'])
+    }
+  }
+})
+
+it('answers what is not there as such, and gives up on what changes each time', async () => {
+  const all = new Changes()
+  const one = await added('one')
+  let steady = true
+  const kept = new Kept<Word>({
+    ...{ model, changes: all, most: 10 },
+    async load(db, parameters) {
+      const found = await load(db, parameters)
+      if (!steady) await change(one, 'another')
+      return found
+    },
+  })
+  const looked = () => {
+    const look = kept.look()
+    return asOfOne(all, kernel.db, [look], () => [look.get(one)?.word, look.get(owner)?.word])
+  }
+  expect(await looked()).toEqual(['one', undefined])
+  steady = false
+  await change(one, 'another')
+  await expect(looked()).rejects.toMatchObject({ code: 'unavailable' })
+  steady = true
+  expect(await looked()).toEqual(['another', undefined])
 })

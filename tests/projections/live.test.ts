@@ -15,7 +15,7 @@ beforeAll(async () => {
 })
 afterAll(() => kernel.close())
 
-it('keeps the journal for 72 hours, and looks once in a thousand rows for what is older', async () => {
+it('keeps the journal for 72 hours, and looks for what is older once in a thousand rows, and once an hour', async () => {
   const [post] = recorded([
     PostPublished({
       ...{ postId: randomUUID(), authorId: randomUUID(), mediaIds: [randomUUID()], altTexts: null, caption: null },
@@ -23,19 +23,25 @@ it('keeps the journal for 72 hours, and looks once in a thousand rows for what i
     }),
   ])
   const ends = new Date(Date.parse(post!.at) - journalKept)
-  const project = () => kernel.db.transaction(tx => liveModel.projectInto(liveModel.key, [post!], tx))
+  const project = (at = post!.at) => kernel.db.transaction(tx => liveModel.projectInto(liveModel.key, [{ ...post!, at }], tx))
   const seqs = async () =>
     (await kernel.db.run<{ seq: number }>(sql`select seq from ${journal} order by seq`)).map(({ seq }) => seq)
   await kernel.db.run(sql`insert into ${head} (single, seq, position) values (true, 998, 0)`)
   for (const [seq, at] of [
-    [997, ends.getTime() - 1],
-    [998, ends.getTime()],
+    [996, ends.getTime() - 1],
+    [997, ends.getTime()],
+    [998, Date.parse(post!.at)],
   ] as const)
     await kernel.db.run(sql`
       insert into ${journal} (seq, position, at, kind, key, type, ids)
       values (${seq}, 0, ${new Date(at).toISOString()}, 'account', 'somebody', 'followed', '{}')`)
   await project()
-  expect(await seqs()).toEqual([997, 998, 999])
+  expect(await seqs()).toEqual([996, 997, 998, 999])
   await project()
-  expect(await seqs()).toEqual([998, 999, 1000])
+  expect(await seqs()).toEqual([997, 998, 999, 1000])
+  const later = (minutes: number) => new Date(Date.parse(post!.at) + minutes * 60_000).toISOString()
+  await project(later(59))
+  expect(await seqs()).toEqual([997, 998, 999, 1000, 1001])
+  await project(later(60))
+  expect(await seqs()).toEqual([998, 999, 1000, 1001, 1002])
 })

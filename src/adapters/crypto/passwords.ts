@@ -64,7 +64,11 @@ class HashingThread {
       if ('value' in answer) this.#settle()?.resolve(answer.value)
       else this.#settle()?.reject(new Error(`Hashing failed: ${answer.error}`))
     })
-    this.#worker.on('error', error => this.#settle()?.reject(error))
+    for (const failure of ['error', 'messageerror'] as const)
+      this.#worker.on(failure, (error: Error) => {
+        ended()
+        this.#settle()?.reject(error)
+      })
     this.#worker.on('exit', () => {
       ended()
       this.#settle()?.reject(unavailable('The server is stopping; try again.'))

@@ -29,7 +29,7 @@ export async function noteChanges(tx: Db, changes: RawBuilder<unknown>, noted: r
 
 export type Noting = ReadModel & { readonly t: { readonly changes: RawBuilder<unknown> } }
 
-/** What is asked of each model: its fence, and what it noted since; a row without a key where that is nothing. */
+/** What a model answers: what it noted since, and its fence; a row without a key where that alone is news. */
 type Noted = { readonly model: number; readonly fence: number | null } & (
   | Change
   | { readonly key: null; readonly position: null }
@@ -58,7 +58,7 @@ export type Dropping = { drop(changed: ReadonlySet<string>, owners: ReadonlySet<
 /** Follows what models note, all of them by one statement, for all that is kept of them in this process. */
 export class Changes {
   readonly #models: Followed[] = []
-  #noted: ((db: Db, after: Record<string, number>) => Promise<Noted[]>) | null = null
+  #noted: ((db: Db, known: Record<string, number | null>) => Promise<Noted[]>) | null = null
   /** Of each database the question that has not gone out yet. */
   readonly #asked = new WeakMap<Db, Promise<void>>()
   readonly #underWay = new Set<Promise<void>>()
@@ -106,11 +106,14 @@ export class Changes {
       return
     }
     this.#noted ??= this.#question()
-    const after = Object.fromEntries(this.#models.map(({ position }, index) => [`after${index}`, position!]))
-    const byModel = this.#models.map((): Noted[] => [])
-    for (const noted of await this.#noted(db, after)) byModel[noted.model]!.push(noted)
-    for (const [index, one] of this.#models.entries()) {
-      const noted = byModel[index]!
+    const known: Record<string, number | null> = {}
+    for (const [index, { position, fence }] of this.#models.entries()) {
+      known[`after${index}`] = position
+      known[`fence${index}`] = fence
+    }
+    const news = Map.groupBy(await this.#noted(db, known), ({ model }) => this.#models[model]!)
+    for (const [one, noted] of news) {
+      // Its fence may have been learned meanwhile by who asked later.
       if (noted.length === mostChanges || noted[0]!.fence !== one.fence) await this.#startOver(db, one)
       else this.#learn(one, noted)
     }
@@ -138,11 +141,11 @@ export class Changes {
     )
     for (const kept of one.kept) kept.drop(new Set([anyRow]), new Set())
     one.fence = end!.fence
-    one.position = Math.max(one.position ?? 0, end!.position)
+    one.position = end!.position
   }
 
   #question() {
-    return query<Record<string, number>, Noted>(p =>
+    return query<Record<string, number | null>, Noted>(p =>
       sql.join(
         this.#models.map(
           ({ model: { key, t } }, index) => sql`
@@ -150,6 +153,7 @@ export class Changes {
              left join lateral (
                select key, owner, position from ${t.changes} where position > ${p[`after${index}`]!}::bigint
                order by position limit ${sql.lit(mostChanges)}) c on true
+             where c.key is not null or f.fence is distinct from ${p[`fence${index}`]!}::bigint
              order by c.position)`,
         ),
         sql` union all `,

@@ -1,6 +1,94 @@
 import { LRUCache } from 'lru-cache'
+import { unavailable } from '../problem.ts'
 import type { Db } from '../sql.ts'
 import { anyRow, type Changes, type Dropping, type Noting } from './changes.ts'
+
+/** Reads what is kept, without awaiting: undefined is what there is not, or what was lacking and is loaded before the next look. */
+export type Look<Value> = Lacking & { get(id: string): Value | undefined }
+
+type Lacking = { lacks(): boolean; load(db: Db): Promise<void>; end(): void }
+
+/** Looks after which what changes all the time is given up. */
+const mostLooks = 10
+
+/**
+ * Answers from rows of several kinds that belong together, all of them as of one question: `at` reads what is kept, what it lacked is loaded, and it is run again,
+ * until it has all. Read one by one instead, an account that went public after it had blocked could be seen with the relation of before.
+ * @throws Problem unavailable where something changes each time
+ */
+export async function asOfOne<T>(changes: Changes, db: Db, looks: readonly Lacking[], at: () => T): Promise<T> {
+  try {
+    for (let times = 0; times < mostLooks; times++) {
+      await changes.follow(db)
+      const value = at()
+      const lacking = looks.filter(look => look.lacks())
+      if (lacking.length === 0) return value
+      await Promise.all(lacking.map(look => look.load(db)))
+    }
+    throw unavailable('What is asked for changes too quickly; try again.')
+  } finally {
+    for (const look of looks) look.end()
+  }
+}
+
+/** A look that holds what it has loaded itself, as long as no change of it was noted: not everything can be kept. */
+class OwnLook<Value> implements Look<Value> {
+  readonly #kept: (id: string) => Value | undefined
+  readonly #load: (db: Db, ids: readonly string[]) => Promise<Iterable<readonly [id: string, value: Value]>>
+  readonly #keep: (lasting: readonly (readonly [id: string, value: Value])[]) => void
+  readonly #isAmong: (changed: ReadonlySet<string>, id: string, value: Value | null) => boolean
+  readonly #loading: Set<Set<string>>
+  readonly #changed = new Set<string>()
+  /** Null is what was looked for in vain. */
+  readonly #own = new Map<string, Value | null>()
+  readonly #lacking = new Set<string>()
+
+  constructor(
+    kept: (id: string) => Value | undefined,
+    load: (db: Db, ids: readonly string[]) => Promise<Iterable<readonly [id: string, value: Value]>>,
+    keep: (lasting: readonly (readonly [id: string, value: Value])[]) => void,
+    isAmong: (changed: ReadonlySet<string>, id: string, value: Value | null) => boolean,
+    loading: Set<Set<string>>,
+  ) {
+    this.#kept = kept
+    this.#load = load
+    this.#keep = keep
+    this.#isAmong = isAmong
+    this.#loading = loading
+  }
+
+  get(id: string): Value | undefined {
+    const kept = this.#kept(id)
+    if (kept !== undefined) return kept
+    const own = this.#own.get(id)
+    if (own === undefined || this.#isAmong(this.#changed, id, own)) this.#lacking.add(id)
+    return own ?? undefined
+  }
+
+  lacks(): boolean {
+    return this.#lacking.size > 0
+  }
+
+  async load(db: Db): Promise<void> {
+    for (const [id, value] of this.#own) if (this.#isAmong(this.#changed, id, value)) this.#own.delete(id)
+    this.#changed.clear()
+    this.#loading.add(this.#changed)
+    const ids = [...this.#lacking]
+    this.#lacking.clear()
+    const loaded = await this.#load(db, ids)
+    for (const id of ids) this.#own.set(id, null)
+    const lasting: (readonly [string, Value])[] = []
+    for (const one of loaded) {
+      this.#own.set(...one)
+      if (!this.#isAmong(this.#changed, ...one)) lasting.push(one)
+    }
+    this.#keep(lasting)
+  }
+
+  end(): void {
+    this.#loading.delete(this.#changed)
+  }
+}
 
 type Parts<Row> = {
   readonly model: Noting
@@ -35,15 +123,22 @@ export class Kept<Row extends { readonly id: string }> implements Dropping {
     return [...ids].flatMap(id => this.#rows.peek(id) ?? [])
   }
 
-  /** Whether the row, from `peek`, is what `rows` would answer. */
-  async isFresh(db: Db, row: Row): Promise<boolean> {
-    await this.#parts.changes.follow(db)
-    return this.#rows.get(row.id) === row
+  /** For `asOfOne`. */
+  look(): Look<Row> {
+    return new OwnLook(
+      id => this.#rows.get(id),
+      async (db, ids) => (await this.#parts.load(db, { ids })).map(row => [row.id, row] as const),
+      lasting => {
+        for (const [, row] of lasting) this.#keep(row)
+      },
+      (changed, id, row) => (row === null ? changed.has(anyRow) || changed.has(id) : this.#isAmong(changed, row)),
+      this.#loading,
+    )
   }
 
-  /** Rows by id, as new as when this was asked; those that do not exist are absent. */
+  /** Rows by id, each as new as when this was asked; those that do not exist are absent. */
   async rows(db: Db, ids: Iterable<string>): Promise<Map<string, Row>> {
-    const { load, isWhole, changes } = this.#parts
+    const { load, changes } = this.#parts
     await changes.follow(db)
     const found = new Map<string, Row>()
     const missing: string[] = []
@@ -58,12 +153,16 @@ export class Kept<Row extends { readonly id: string }> implements Dropping {
     try {
       for (const row of await load(db, { ids: missing })) {
         found.set(row.id, row)
-        if (!this.#isAmong(changed, row) && (isWhole?.(row) ?? true)) this.#rows.set(row.id, row)
+        if (!this.#isAmong(changed, row)) this.#keep(row)
       }
     } finally {
       this.#loading.delete(changed)
     }
     return found
+  }
+
+  #keep(row: Row): void {
+    if (this.#parts.isWhole?.(row) ?? true) this.#rows.set(row.id, row)
   }
 
   /** Drops rows that were changed, and those whose owners are gone. */
@@ -89,7 +188,7 @@ export class Kept<Row extends { readonly id: string }> implements Dropping {
 type PairParts<Value> = {
   readonly model: Noting
   readonly changes: Changes
-  /** Of so many ones at most something is kept; those not asked about longest go first. */
+  /** Pairs that are kept at most; those of whoever has not asked for longest go first. */
   readonly most: number
   /** How most stand to each other: what `load` leaves out. */
   readonly none: Value
@@ -101,8 +200,8 @@ type PairParts<Value> = {
   readonly known?: (other: string) => Value | undefined
 }
 
-/** What is kept of one at most: a list that is read far down begins anew. */
-const mostOthers = 200
+/** What is kept of one at most: one who reads far down begins anew. */
+const mostOthers = 1_000
 
 /**
  * How one stands to others, kept as `Kept` keeps rows: never older than the question. A model notes a change by the one; whoever is gone as an owner is
@@ -110,53 +209,51 @@ const mostOthers = 200
  */
 export class KeptPairs<Value extends NonNullable<unknown>> implements Dropping {
   readonly #parts: PairParts<Value>
-  readonly #ones: LRUCache<string, Map<string, Value>>
+  readonly #ones: LRUCache<string, { readonly others: Map<string, Value> }>
   /** Of each load that is under way, what was changed since it was asked. */
   readonly #loading = new Set<Set<string>>()
 
   constructor(parts: PairParts<Value>) {
     this.#parts = parts
-    this.#ones = new LRUCache({ max: parts.most })
+    this.#ones = new LRUCache({ maxSize: parts.most, sizeCalculation: ({ others }) => others.size + 1 })
     parts.changes.add(parts.model, this)
   }
 
-  /** How one stands to each of the others, as new as when this was asked. */
-  async of(db: Db, one: string, others: Iterable<string>): Promise<ReadonlyMap<string, Value>> {
-    const { load, none, known, changes } = this.#parts
-    await changes.follow(db)
-    const kept = this.#ones.get(one)
-    const found = new Map<string, Value>()
-    const missing: string[] = []
-    for (const other of new Set(others)) {
-      const value = kept?.get(other) ?? known?.(other)
-      if (value === undefined) missing.push(other)
-      else found.set(other, value)
-    }
-    if (missing.length === 0) return found
-    const changed = new Set<string>()
-    this.#loading.add(changed)
-    try {
-      const loaded = new Map(await load(db, { one, others: missing }))
-      for (const other of missing) found.set(other, loaded.get(other) ?? none)
-    } finally {
-      this.#loading.delete(changed)
-    }
-    if (!changed.has(anyRow) && !changed.has(one))
-      this.#keep(
-        one,
-        missing.filter(other => !changed.has(other)),
-        found,
-      )
-    return found
+  /** For `asOfOne`: how one stands to whom it is asked about. */
+  look(one: string): Look<Value> {
+    const { load, none, known } = this.#parts
+    return new OwnLook(
+      other => this.#ones.get(one)?.others.get(other) ?? known?.(other),
+      async (db, others) => {
+        const loaded = new Map(await load(db, { one, others }))
+        return others.map(other => [other, loaded.get(other) ?? none] as const)
+      },
+      lasting => this.#keep(one, lasting),
+      (changed, other) => changed.size > 0 && (changed.has(anyRow) || changed.has(one) || changed.has(other)),
+      this.#loading,
+    )
   }
 
-  #keep(one: string, others: readonly string[], found: ReadonlyMap<string, Value>): void {
-    let kept = this.#ones.get(one)
-    if (kept === undefined || kept.size + others.length > mostOthers) {
-      kept = new Map()
-      this.#ones.set(one, kept)
+  /** How one stands to each of the others, each as new as when this was asked. */
+  async of(db: Db, one: string, others: Iterable<string>): Promise<ReadonlyMap<string, Value>> {
+    await this.#parts.changes.follow(db)
+    const look = this.look(one)
+    try {
+      const wanted = [...new Set(others)]
+      for (const other of wanted) look.get(other)
+      if (look.lacks()) await look.load(db)
+      return new Map(wanted.map(other => [other, look.get(other) ?? this.#parts.none]))
+    } finally {
+      look.end()
     }
-    for (const other of others.slice(0, mostOthers)) kept.set(other, found.get(other)!)
+  }
+
+  #keep(one: string, lasting: readonly (readonly [other: string, value: Value])[]): void {
+    let others = this.#ones.get(one)?.others
+    if (others === undefined || others.size + lasting.length > mostOthers) others = new Map()
+    for (const [other, value] of lasting.slice(0, mostOthers)) others.set(other, value)
+    // Anew, so that its size is counted.
+    this.#ones.set(one, { others })
   }
 
   drop(changed: ReadonlySet<string>, owners: ReadonlySet<string>): void {
@@ -166,6 +263,6 @@ export class KeptPairs<Value extends NonNullable<unknown>> implements Dropping {
       return
     }
     for (const key of changed) this.#ones.delete(key)
-    if (owners.size > 0) for (const kept of this.#ones.values()) for (const owner of owners) kept.delete(owner)
+    if (owners.size > 0) for (const { others } of this.#ones.values()) for (const owner of owners) others.delete(owner)
   }
 }

@@ -46,18 +46,16 @@ export const likesModel = readModel<Seen>()({
 })
 
 /** Whose counter an event may move, and who likes another thing then. An erased account may have liked anything. */
-const changesOf = (event: Recorded<Seen>): Change[] => keysOf(event).map(key => ({ key, owner: false, position: event.position }))
-
-function keysOf({ type, data }: Recorded<Seen>): string[] {
+function changesOf({ type, data, position }: Recorded<Seen>): Change[] {
   switch (type) {
     case 'AccountErased':
-      return [anyRow]
+      return [{ key: anyRow, owner: false, position }]
     case 'PostDeleted':
-      return [data.postId]
+      return [{ key: data.postId, owner: true, position }]
     case 'CommentDeleted':
-      return [data.commentId]
+      return [{ key: data.commentId, owner: true, position }]
     default:
-      return [data.subject.id, data.actorId]
+      return [data.subject.id, data.actorId].map(key => ({ key, owner: false, position }))
   }
 }
 

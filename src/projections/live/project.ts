@@ -82,8 +82,9 @@ function factsOf(event: Recorded<LiveEvent>): LiveFact[] {
   }
 }
 
-/** Rows after which what is too old is taken away: looking for it costs more than it finds. */
+/** Rows after which what is too old is taken away, or the beginning of an hour: looking for it in each batch costs more than it finds. */
 const trimmedEvery = 1_000
+const hourOf = (at: string): number => Math.floor(Date.parse(at) / 3_600_000)
 
 /** The live journal: what happened since it began, in the log's order, for whom. State: what is not kept any more cannot be made again. */
 export const liveModel = readModel<LiveEvent>()({
@@ -97,9 +98,10 @@ export const liveModel = readModel<LiveEvent>()({
     const facts = batch.flatMap(event => liveFacts(event).map(fact => ({ ...fact, position: event.position, at: event.at })))
     const last = facts.at(-1)
     if (last === undefined) return
-    const [head] = await tx.run<{ seq: number }>(sql`
+    const [head] = await tx.run<{ seq: number; before: string | null }>(sql`
       insert into ${t.head} as h (single, seq, position) values (true, ${facts.length}::bigint, ${last.position}::bigint)
-      on conflict (single) do update set seq = h.seq + excluded.seq, position = excluded.position returning seq`)
+      on conflict (single) do update set seq = h.seq + excluded.seq, position = excluded.position
+      returning seq, (select at from ${t.journal} order by seq desc limit 1) as before`)
     const first = head!.seq - facts.length + 1
     const live: JournalRow[] = facts.map((fact, index) => ({ seq: first + index, ...fact }))
     const columns = {
@@ -113,7 +115,9 @@ export const liveModel = readModel<LiveEvent>()({
     } as const
     await tx.run(sql`insert into ${t.journal} (seq, position, at, kind, key, type, ids)
       select seq, position, at, kind, key, type, ids from ${rows('said', columns, live)}`)
-    if (Math.floor(head!.seq / trimmedEvery) > Math.floor((first - 1) / trimmedEvery)) {
+    const { seq, before } = head!
+    const isDue = Math.floor(seq / trimmedEvery) > Math.floor((first - 1) / trimmedEvery)
+    if (isDue || (before !== null && hourOf(before) !== hourOf(last.at))) {
       const kept = new Date(Date.parse(last.at) - journalKept).toISOString()
       await tx.run(sql`delete from ${t.journal} where at < ${kept}`)
     }

@@ -40,7 +40,7 @@ const notification = (accountId: RawBuilder<AccountId>) => sql`
     order by a.position desc limit ${sql.lit(actorsNamed)} + blocked.count) as actors
   from (
     select array(
-      select blocked from ${blocks} where blocker::text = ${accountId}::text union all select blocker from ${blocks} where blocked::text = ${accountId}::text
+      select blocked from ${blocks} where blocker::text = ${accountId}::uuid::text union all select blocker from ${blocks} where blocked::text = ${accountId}::uuid::text
     ) as ids offset 0) apart
   cross join ${notifications} n
   cross join lateral (
