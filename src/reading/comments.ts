@@ -149,7 +149,7 @@ async function found(reading: Reading, viewerId: ViewerId, ids: readonly Comment
   const [{ visible, accounts }, standings] = await Promise.all([
     asOfOne(kept.changes, db, [comments, ...authors.looks], () => {
       const accounts = new Map<AccountId, Author>()
-      const visible: (CommentContent & { text: string })[] = []
+      const visible: Written[] = []
       for (const id of new Set(ids)) {
         const comment = comments.get(id)
         if (comment === undefined) continue
@@ -157,8 +157,7 @@ async function found(reading: Reading, viewerId: ViewerId, ids: readonly Comment
           const account = accounts.has(named) ? undefined : authors.get(named)
           if (account !== undefined) accounts.set(named, account)
         }
-        const { text } = comment
-        if (text !== null && isVisible(comment, accounts)) visible.push({ ...comment, text })
+        if (isWritten(comment) && isVisible(comment, accounts)) visible.push(comment)
       }
       return { visible, accounts }
     }),
@@ -174,6 +173,10 @@ async function found(reading: Reading, viewerId: ViewerId, ids: readonly Comment
 
 type Authors = ReadonlyMap<AccountId, Author>
 
+/** The words of an erased person are null. */
+type Written = CommentContent & { readonly text: string }
+const isWritten = (comment: CommentContent): comment is Written => comment.text !== null
+
 const authorsOf = ({ authorId, parentAuthorId }: CommentContent): AccountId[] =>
   parentAuthorId === null ? [authorId] : [authorId, parentAuthorId]
 
@@ -187,7 +190,7 @@ const isVisible = (row: CommentContent, accounts: Authors): boolean =>
 function present(
   reading: Reading,
   viewerId: ViewerId,
-  { id, postId, postAuthorId, parentId, authorId, text, mentionIds, createdAt, editedAt }: CommentContent & { text: string },
+  { id, postId, postAuthorId, parentId, authorId, text, mentionIds, createdAt, editedAt }: Written,
   { likes, below, liked }: Standing,
   accounts: Authors,
 ): CommentView {

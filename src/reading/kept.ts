@@ -68,7 +68,7 @@ export function keptRows(): Reading['kept'] {
       none: false,
       load: async (db, { one, others }) => (await likedAmong(db, { viewerId: one, ids: others })).map(({ id }) => [id, true]),
       // What nobody likes needs no question.
-      known: subject => (likes.peek([subject])[0]?.likes === 0 ? false : undefined),
+      known: subject => (likes.peek(subject)?.likes === 0 ? false : undefined),
     }),
     below: new Kept({ changes, model: commentsModel, most: 50_000, load: countsBelow }),
   }

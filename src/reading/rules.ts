@@ -209,7 +209,7 @@ export async function postWithAuthor(
 ): Promise<{ post: PostAudience & { readonly comments: WhoComments }; author: Author } | null> {
   const { db, kept } = reading
   // Where post, account and relation are kept, that suffices; what is read is read by one statement, and not kept: a like needs no pictures.
-  if (kept.posts.peek([postId]).length > 0) {
+  if (kept.posts.peek(postId) !== undefined) {
     await kept.changes.follow(db)
     const post = kept.posts.look().get(postId)
     const author = post === undefined ? undefined : authorLooks(reading, viewerId).get(post.author)

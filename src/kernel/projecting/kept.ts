@@ -118,9 +118,9 @@ export class Kept<Row extends { readonly id: string }> implements Dropping {
     parts.changes.add(parts.model, this)
   }
 
-  /** What is kept of these, however old. */
-  peek(ids: Iterable<string>): Row[] {
-    return [...ids].flatMap(id => this.#rows.peek(id) ?? [])
+  /** The row if it is kept, however old. */
+  peek(id: string): Row | undefined {
+    return this.#rows.peek(id)
   }
 
   /** For `asOfOne`. */
@@ -239,10 +239,17 @@ export class KeptPairs<Value extends NonNullable<unknown>> implements Dropping {
     await this.#parts.changes.follow(db)
     const look = this.look(one)
     try {
-      const wanted = [...new Set(others)]
-      for (const other of wanted) look.get(other)
-      if (look.lacks()) await look.load(db)
-      return new Map(wanted.map(other => [other, look.get(other) ?? this.#parts.none]))
+      const found = new Map<string, Value>()
+      const lacking: string[] = []
+      for (const other of others) {
+        const value = look.get(other)
+        if (value === undefined) lacking.push(other)
+        else found.set(other, value)
+      }
+      if (lacking.length === 0) return found
+      await look.load(db)
+      for (const other of lacking) found.set(other, look.get(other) ?? this.#parts.none)
+      return found
     } finally {
       look.end()
     }
