@@ -1,5 +1,4 @@
 import { LRUCache } from 'lru-cache'
-import { unavailable } from '../problem.ts'
 import type { Db } from '../sql.ts'
 import { anyRow, type Changes, type Dropping, type Noting } from './changes.ts'
 
@@ -8,24 +7,23 @@ export type Look<Value> = Lacking & { get(id: string): Value | undefined }
 
 type Lacking = { lacks(): boolean; load(db: Db): Promise<void>; end(): void }
 
-/** Looks after which what changes all the time is given up. */
-const mostLooks = 10
+/** How often what was lacking, or changed while it was read, is read again. */
+const mostLoads = 4
 
 /**
  * Answers from rows of several kinds that belong together, all of them as of one question: `at` reads what is kept, what it lacked is loaded, and it is run again,
- * until it has all. Read one by one instead, an account that went public after it had blocked could be seen with the relation of before.
- * @throws Problem unavailable where something changes each time
+ * until it has all. Read one by one instead, an account that went public after it had blocked could be seen with the relation of before. What changes each time,
+ * as the relations of somebody whom thousands follow at this moment, is answered as it was read last.
  */
 export async function asOfOne<T>(changes: Changes, db: Db, looks: readonly Lacking[], at: () => T): Promise<T> {
   try {
-    for (let times = 0; times < mostLooks; times++) {
+    for (let loads = 0; ; loads++) {
       await changes.follow(db)
       const value = at()
       const lacking = looks.filter(look => look.lacks())
-      if (lacking.length === 0) return value
+      if (lacking.length === 0 || loads === mostLoads) return value
       await Promise.all(lacking.map(look => look.load(db)))
     }
-    throw unavailable('What is asked for changes too quickly; try again.')
   } finally {
     for (const look of looks) look.end()
   }
