@@ -110,13 +110,19 @@ export async function startDeployment(
     const db = database(pool)
     const [backend] = await db.run<{ pid: number }>(sql`select pg_backend_pid() as pid`)
     const pids = { server: server.child.pid!, postgres: await parentOf(backend!.pid) }
-    const readers: Reader[] = []
-    for (const n of readerNumbers(sizes.accounts)) readers.push(await signedIn(server.url, loadedUsername(n)))
+    const readers = await readersOf(server.url, sizes)
     return { url: server.url, mediaDir: join(folder, 'media'), databaseUrl, db, server, pids, readers, stop }
   } catch (error) {
     await stop()
     throw error
   }
+}
+
+/** Signs the readers in: what they are shown by serves for 15 minutes. */
+export async function readersOf(url: string, { accounts }: Sizes): Promise<Reader[]> {
+  const readers: Reader[] = []
+  for (const n of readerNumbers(accounts)) readers.push(await signedIn(url, loadedUsername(n)))
+  return readers
 }
 
 /** Signs somebody loaded in. */

@@ -6,7 +6,16 @@ import { accountsModel } from '../src/projections/accounts/project.ts'
 import { postsModel } from '../src/projections/posts/project.ts'
 import { chart } from './chart.ts'
 import type { Sent } from './client.ts'
-import { type Deployment, loaded, makeFolder, removeFolder, type Sizes, settled, startDeployment } from './deployment.ts'
+import {
+  type Deployment,
+  loaded,
+  makeFolder,
+  readersOf,
+  removeFolder,
+  type Sizes,
+  settled,
+  startDeployment,
+} from './deployment.ts'
 import type { Figures } from './generator.ts'
 import { startGenerator } from './processes.ts'
 import { allWell, countOf, inFlight, mustBe } from './row.ts'
@@ -36,6 +45,8 @@ const sizes: Sizes = {
 const minutes = numberOf('minutes')
 /** Seconds between two looks: some 200 of them, but none so near that looking is work. */
 const every = Math.max(2, (minutes * 60) / 200)
+/** Milliseconds after which the readers sign in again, for their tokens serve for 15 minutes. */
+const tokensServe = 10 * 60_000
 /** What of the time is warming up. */
 const warmShare = 0.25
 
@@ -165,7 +176,8 @@ try {
   const generator = startGenerator()
   ending.push(() => generator.end())
   const { url } = deployment
-  const { requests, isComment } = await mixed(deployment)
+  let { requests, isComment } = await mixed(deployment)
+  let signedInAt = performance.now()
   const comments = () => countOf(deployment, sql`select count(*) as count from log.events where type = 'CommentAdded'`)
   const before = await comments()
   let commented = 0
@@ -180,6 +192,10 @@ try {
   const start = performance.now()
   const minute = (): number => (performance.now() - start) / 60_000
   while (minute() < minutes && !stopping) {
+    if (performance.now() - signedInAt > tokensServe) {
+      signedInAt = performance.now()
+      ;({ requests, isComment } = await mixed({ ...deployment, readers: await readersOf(url, sizes) }))
+    }
     const looking = pause(every * 500).then(async () => ({ minute: minute(), ...(await look(deployment)) }))
     const [{ perSecond, p99 }, seen] = await Promise.all([run(every, offered), looking])
     samples.push({ ...seen, perSecond, p99 })
