@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { access, constants, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -133,6 +133,44 @@ test('a start after a kill -9 of PostgreSQL itself recovers what was committed',
   const next = await start()
   expect(next.adopted).toBe(false)
   expect(await query(next.url, 'select value from kept')).toEqual([{ value: 1 }])
+})
+
+const isThere = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+const lastPid = '/proc/sys/kernel/ns_last_pid'
+const choosesPids = await access(lastPid, constants.W_OK).then(
+  () => true,
+  () => false,
+)
+
+test.runIf(choosesPids)('stop() leaves alone who got the number of a server that died', async () => {
+  const postgres = await start()
+  const pid = await postmasterPid()
+  process.kill(pid, 'SIGKILL')
+  // A number is free once nobody's group goes by it.
+  await expect.poll(() => isThere(-pid)).toBe(false)
+  let other: ChildProcess | undefined
+  const others: ChildProcess[] = []
+  // Whoever else starts a process meanwhile may get it first.
+  for (let tries = 0; tries < 200 && other === undefined; tries++) {
+    await writeFile(lastPid, String(pid - 1))
+    const child = spawn('sleep', ['60'])
+    others.push(child)
+    if (child.pid === pid) other = child
+  }
+  try {
+    expect(other?.pid).toBe(pid)
+    await postgres.stop()
+    expect([other?.exitCode, other?.signalCode]).toEqual([null, null])
+  } finally {
+    for (const child of others) child.kill('SIGKILL')
+  }
 })
 
 test('stop() also ends a server with a busy client', async () => {

@@ -11,7 +11,7 @@ import { StartupError } from '../../kernel/startup-error.ts'
 import { as, runAs } from './embedded/accounts.ts'
 import { findBinaries, program } from './embedded/binaries.ts'
 import { type Cluster, clusterFolder, openCluster, readAccess, USER, writeAccess } from './embedded/cluster.ts'
-import { isAlive, runningPostmaster, untilGone, untilReady } from './embedded/postmaster.ts'
+import { isPostgres, runningPostmaster, untilGone, untilReady } from './embedded/postmaster.ts'
 
 const HOST = '127.0.0.1'
 const DATABASE = 'darkroom'
@@ -88,11 +88,11 @@ export async function startEmbeddedPostgres(options: {
   try {
     await createDatabase(memory.password, server.port)
   } catch (error) {
-    if (!adopted) await stopServer(server.pid)
+    if (!adopted) await stopServer(server.pid, cluster.folder)
     throw error
   }
   const url = urlOf(memory.password, server.port, DATABASE)
-  return { url, adopted: adopted !== null, stop: () => stopServer(server.pid) }
+  return { url, adopted: adopted !== null, stop: () => stopServer(server.pid, cluster.folder) }
 }
 
 /** The URL of the PostgreSQL that runs now for a data folder, or null when none takes connections. Starts and changes nothing. */
@@ -107,7 +107,7 @@ export async function connectionOf(dataDir: string): Promise<string | null> {
 export async function stopEmbeddedPostgres(dataDir: string): Promise<void> {
   const folder = await clusterFolder(dataDir)
   const server = folder && (await runningPostmaster(folder))
-  if (server) await stopServer(server.pid)
+  if (folder && server) await stopServer(server.pid, folder)
 }
 
 async function makeDataDir(path: string) {
@@ -194,15 +194,18 @@ async function createDatabase(password: string, port: number) {
   }
 }
 
-/** A fast shutdown; one that cannot finish it is cut short, which costs the next start a recovery and loses nothing. */
-async function stopServer(pid: number) {
+/**
+ * A fast shutdown; one that cannot finish it is cut short, which costs the next start a recovery and loses nothing. Where the server died, its number may be
+ * somebody else's by now: nobody else is ended.
+ */
+async function stopServer(pid: number, cluster: string) {
   for (const [signal, timeout] of [
     ['INT', FAST_STOP],
     ['QUIT', IMMEDIATE_STOP],
   ] as const) {
-    if (!(await isAlive(pid))) return
+    if (!(await isPostgres(pid, cluster))) return
     await signalServer(pid, signal)
-    if (await untilGone(pid, timeout)) return
+    if (await untilGone(pid, cluster, timeout)) return
   }
   throw new Error(`PostgreSQL (process ${pid}) does not stop`)
 }

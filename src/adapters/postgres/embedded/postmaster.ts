@@ -30,10 +30,10 @@ export async function untilReady(cluster: string, pid: number, waiting: () => vo
   return false
 }
 
-/** Waits until the process is gone; false when it is still there after `timeout` ms. */
-export async function untilGone(pid: number, timeout: number): Promise<boolean> {
+/** Waits until the cluster's server of that pid is gone; false when it is still there after `timeout` ms. */
+export async function untilGone(pid: number, cluster: string, timeout: number): Promise<boolean> {
   const deadline = Date.now() + timeout
-  while (await isAlive(pid)) {
+  while (await isPostgres(pid, cluster)) {
     if (Date.now() > deadline) return false
     await sleep(10)
   }
@@ -53,8 +53,8 @@ export async function isAlive(pid: number): Promise<boolean> {
   return stat !== null && !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2))
 }
 
-/** Only Linux tells what a process runs; elsewhere a living one is taken for the server. */
-async function isPostgres(pid: number, cluster: string) {
+/** Whether the process is the cluster's server. Only Linux tells what a process runs; elsewhere a living one is taken for it. */
+export async function isPostgres(pid: number, cluster: string): Promise<boolean> {
   if (!(await isAlive(pid))) return false
   if (process.platform !== 'linux') return true
   const commandLine = await readIfThere(`/proc/${pid}/cmdline`)
