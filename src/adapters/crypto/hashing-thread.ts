@@ -15,13 +15,12 @@ const done = (job: HashingJob): string | boolean => {
   return job.kind === 'argon2' ? argon2.verifySync(job.hash, job.password) : bcrypt.verifySync(job.password, job.hash)
 }
 
-/**
- * Whoever asks for a page goes before who signs in. Linux alone gives each thread a priority of its own. Where it may not be set (a server that was itself started
- * with a lower one) it stays as it is.
- */
+// Whoever asks for a page goes before who signs in.
 try {
   setPriority(Number(readlinkSync('/proc/thread-self').split('/').at(-1)), constants.priority.PRIORITY_BELOW_NORMAL)
-} catch {}
+} catch {
+  // It stays as it is: Linux alone gives each thread a priority of its own, and a server that was itself started with a lower one may not raise it.
+}
 
 parentPort?.on('message', (job: HashingJob) => {
   let answer: HashingAnswer

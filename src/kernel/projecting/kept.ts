@@ -29,6 +29,30 @@ export async function asOfOne<T>(changes: Changes, db: Db, looks: readonly Lacki
   }
 }
 
+/** Answers each for itself: what was changed while it was read is answered as it was read. */
+async function eachOf<Value>(changes: Changes, db: Db, look: Look<Value>, ids: Iterable<string>): Promise<Map<string, Value>> {
+  await changes.follow(db)
+  const found = new Map<string, Value>()
+  const answer = (asked: Iterable<string>): string[] => {
+    const lacking: string[] = []
+    for (const id of asked) {
+      const value = look.get(id)
+      if (value === undefined) lacking.push(id)
+      else found.set(id, value)
+    }
+    return lacking
+  }
+  const lacking = answer(ids)
+  if (!look.lacks()) return found
+  try {
+    await look.load(db)
+    answer(lacking)
+    return found
+  } finally {
+    look.end()
+  }
+}
+
 /** A look that holds what it has loaded itself, as long as no change of it was noted: not everything can be kept. */
 class OwnLook<Value> implements Look<Value> {
   readonly #kept: (id: string) => Value | undefined
@@ -135,28 +159,8 @@ export class Kept<Row extends { readonly id: string }> implements Dropping {
   }
 
   /** Rows by id, each as new as when this was asked; those that do not exist are absent. */
-  async rows(db: Db, ids: Iterable<string>): Promise<Map<string, Row>> {
-    const { load, changes } = this.#parts
-    await changes.follow(db)
-    const found = new Map<string, Row>()
-    const missing: string[] = []
-    for (const id of new Set(ids)) {
-      const row = this.#rows.get(id)
-      if (row === undefined) missing.push(id)
-      else found.set(id, row)
-    }
-    if (missing.length === 0) return found
-    const changed = new Set<string>()
-    this.#loading.add(changed)
-    try {
-      for (const row of await load(db, { ids: missing })) {
-        found.set(row.id, row)
-        if (!this.#isAmong(changed, row)) this.#keep(row)
-      }
-    } finally {
-      this.#loading.delete(changed)
-    }
-    return found
+  rows(db: Db, ids: Iterable<string>): Promise<Map<string, Row>> {
+    return eachOf(this.#parts.changes, db, this.look(), ids)
   }
 
   #keep(row: Row): void {
@@ -233,24 +237,8 @@ export class KeptPairs<Value extends NonNullable<unknown>> implements Dropping {
   }
 
   /** How one stands to each of the others, each as new as when this was asked. */
-  async of(db: Db, one: string, others: Iterable<string>): Promise<ReadonlyMap<string, Value>> {
-    await this.#parts.changes.follow(db)
-    const look = this.look(one)
-    try {
-      const found = new Map<string, Value>()
-      const lacking: string[] = []
-      for (const other of others) {
-        const value = look.get(other)
-        if (value === undefined) lacking.push(other)
-        else found.set(other, value)
-      }
-      if (lacking.length === 0) return found
-      await look.load(db)
-      for (const other of lacking) found.set(other, look.get(other) ?? this.#parts.none)
-      return found
-    } finally {
-      look.end()
-    }
+  of(db: Db, one: string, others: Iterable<string>): Promise<ReadonlyMap<string, Value>> {
+    return eachOf(this.#parts.changes, db, this.look(one), others)
   }
 
   #keep(one: string, lasting: readonly (readonly [other: string, value: Value])[]): void {
