@@ -153,10 +153,8 @@ async function found(reading: Reading, viewerId: ViewerId, ids: readonly Comment
       for (const id of new Set(ids)) {
         const comment = comments.get(id)
         if (comment === undefined) continue
-        for (const named of [...authorsOf(comment), ...comment.mentionIds]) {
-          const account = accounts.has(named) ? undefined : authors.get(named)
-          if (account !== undefined) accounts.set(named, account)
-        }
+        authors.addTo(accounts, authorsOf(comment))
+        authors.addTo(accounts, comment.mentionIds)
         if (isWritten(comment) && isVisible(comment, accounts)) visible.push(comment)
       }
       return { visible, accounts }

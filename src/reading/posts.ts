@@ -98,10 +98,7 @@ async function seen(
     for (const id of new Set(ids)) {
       const post = posts.get(id)
       if (post === undefined || !isWhole(post)) continue
-      for (const named of namedBy(post)) {
-        const account = accounts.has(named) ? undefined : authors.get(named)
-        if (account !== undefined) accounts.set(named, account)
-      }
+      authors.addTo(accounts, namedBy(post))
       const author = accounts.get(post.author)
       if (author === undefined) continue
       const audience = { audience: post.audience, audienceAccountIds: post.audience_accounts }

@@ -141,11 +141,14 @@ export function authorLooks({ kept }: Reading, viewerId: ViewerId) {
   const relations = viewerId === null ? null : kept.relations.look(viewerId)
   return {
     looks: relations === null ? [accounts] : [accounts, relations],
-    /** Undefined where there is no such account, or something is still lacking. */
-    get(id: AccountId): Author | undefined {
-      const row = accounts.get(id)
-      const relation = relations === null ? strangers : relations.get(id)
-      return row === undefined || relation === undefined ? undefined : authorWith(row, relation)
+    /** Adds those of the accounts that exist and of which nothing is lacking. */
+    addTo(found: Map<AccountId, Author>, ids: Iterable<AccountId>): void {
+      for (const id of ids) {
+        if (found.has(id)) continue
+        const row = accounts.get(id)
+        const relation = relations === null ? strangers : relations.get(id)
+        if (row !== undefined && relation !== undefined) found.set(id, authorWith(row, relation))
+      }
     },
   }
 }
@@ -156,15 +159,14 @@ export async function authorFacts(
   viewerId: ViewerId,
   ids: Iterable<AccountId>,
 ): Promise<ReadonlyMap<AccountId, Author>> {
-  const wanted = [...new Set(ids)]
-  if (wanted.length === 0) return new Map()
+  const wanted = new Set(ids)
+  if (wanted.size === 0) return new Map()
   const authors = authorLooks(reading, viewerId)
-  return asOfOne(
-    reading.kept.changes,
-    reading.db,
-    authors.looks,
-    () => new Map(wanted.flatMap(id => authors.get(id) ?? []).map(author => [author.id, author])),
-  )
+  return asOfOne(reading.kept.changes, reading.db, authors.looks, () => {
+    const found = new Map<AccountId, Author>()
+    authors.addTo(found, wanted)
+    return found
+  })
 }
 
 /** An id or a username, whichever the text is, in the form that the queries take. */
@@ -212,7 +214,9 @@ export async function postWithAuthor(
   if (kept.posts.peek(postId) !== undefined) {
     await kept.changes.follow(db)
     const post = kept.posts.look().get(postId)
-    const author = post === undefined ? undefined : authorLooks(reading, viewerId).get(post.author)
+    const authors = new Map<AccountId, Author>()
+    if (post !== undefined) authorLooks(reading, viewerId).addTo(authors, [post.author])
+    const [author] = authors.values()
     if (post !== undefined && author !== undefined) {
       const { audience, audience_accounts: audienceAccountIds, comments } = post
       return { post: { audience, audienceAccountIds, comments }, author }
