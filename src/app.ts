@@ -28,9 +28,9 @@ import { erasuresSeenSchema, keysSchema, PostgresKeyStore, rootSchema } from './
 import { openRoot } from './adapters/postgres/root.ts'
 import { folderStorage } from './adapters/storage/folder.ts'
 import { s3Storage } from './adapters/storage/s3.ts'
-import type { AppEnv } from './api/env.ts'
 import { featureRoutes } from './api/features.ts'
 import { liveParts } from './api/live.ts'
+import { withParts } from './api/middleware.ts'
 import { operationRoutes } from './api/operations.ts'
 import { outboxRoutes } from './api/outbox.ts'
 import type { Commands } from './commands/context.ts'
@@ -347,14 +347,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       classify: error => databaseProblem(error) ?? eventStoreProblem(error),
       observe: metrics.answered,
     })
-    app.use(async (c, next) => {
-      const vars = c as unknown as { set<K extends keyof AppEnv['Variables']>(key: K, value: AppEnv['Variables'][K]): void }
-      vars.set('commands', commands)
-      vars.set('reading', reading)
-      vars.set('tokens', tokens)
-      vars.set('viewerId', null)
-      await next()
-    })
+    app.use(withParts({ commands, reading, tokens }))
     if (live !== null) for (const routes of [...featureRoutes, live.routes]) app.route('/v1', routes)
     app.route(
       '/',

@@ -6,9 +6,31 @@ import type { OpenSession } from '../kernel/ports/sessions.ts'
 import { Problem } from '../kernel/problem.ts'
 import type { ReadModel } from '../kernel/projecting/model.ts'
 import { mac } from '../kernel/secrets.ts'
+import { OneRequest } from '../kernel/sql.ts'
 import type { AppEnv, Ctx } from './env.ts'
 
 type Handler = MiddlewareHandler<HttpEnv & AppEnv>
+
+/** Stands before every route: gives it what it commands and reads with. */
+export const withParts =
+  ({ commands, reading, tokens }: Pick<AppEnv['Variables'], 'commands' | 'reading' | 'tokens'>): MiddlewareHandler =>
+  async (c: Context<AppEnv>, next) => {
+    c.set('commands', commands)
+    c.set('tokens', tokens)
+    c.set('viewerId', null)
+    // What changes something, or waits for what was changed, reads as of then, not as of when it came.
+    if (c.req.method !== 'GET' || c.req.header('consistency-token') !== undefined) {
+      c.set('reading', reading)
+      return next()
+    }
+    const request = new OneRequest(reading.db)
+    c.set('reading', { ...reading, db: request })
+    try {
+      await next()
+    } finally {
+      request.end()
+    }
+  }
 
 /** Lets through who shows the access token of an open session: sets `actor` and `viewerId`. @throws Problem 401 for everybody else */
 export const signedIn: Handler = async (c, next) => {
@@ -32,9 +54,10 @@ async function sessionOf(c: Ctx): Promise<OpenSession | null> {
   if (sent === undefined) return null
   const token = /^bearer +([\w.~+/-]{1,4096}=*) *$/i.exec(sent)?.[1]
   if (token === undefined) throw new Problem('access_token_invalid', 'Authorization is not of the form: Bearer <access token>.')
-  const { accessTokens, sessions } = c.var.commands
-  const { accountId, sessionId } = await accessTokens.verify(token)
-  const session = await sessions.validate(sessionId)
+  const { commands, reading } = c.var
+  const { accountId, sessionId } = await commands.accessTokens.verify(token)
+  // By the same question: what it finds changed serves what is read after it.
+  const [session] = await Promise.all([commands.sessions.validate(sessionId), reading.kept.changes.follow(reading.db)])
   if (session === null || session.accountId !== accountId)
     throw new Problem('session_revoked', 'This session has ended: sign in again.')
   return session

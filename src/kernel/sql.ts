@@ -28,6 +28,59 @@ export interface Database extends Db {
   transaction<T>(work: (tx: Db) => Promise<T>, isolation?: 'read committed' | 'repeatable read'): Promise<T>
 }
 
+/**
+ * The database as one request reads it. What it followed of changes serves it until it reads anything else: that is of another time, and could not be laid
+ * beside what was followed before. So a page of what is kept costs one question, that of who asks.
+ */
+export class OneRequest implements Database {
+  readonly #pool: Database
+  /** Reads that began and that ended. */
+  #reads = 0
+  /** How many they were when changes were followed last. */
+  #followed = -1
+  #over = false
+
+  constructor(pool: Database) {
+    this.#pool = pool
+  }
+
+  /** Reads by the pool: what many ask at the same time goes out together. */
+  async read<T>(ask: (pool: Database) => Promise<T>): Promise<T> {
+    this.#reads++
+    try {
+      return await ask(this.#pool)
+    } finally {
+      this.#reads++
+    }
+  }
+
+  /** Follows changes, unless nothing was read since it did. @throws what `ask` throws */
+  async follow(ask: (pool: Database) => Promise<void>): Promise<void> {
+    if (this.#followed === this.#reads && !this.#over) return
+    const reads = this.#reads
+    await ask(this.#pool)
+    this.#followed = reads
+  }
+
+  /** With the request's answer: whoever still holds it follows anew each time. */
+  end(): void {
+    this.#over = true
+  }
+
+  run<Row>(statement: RawBuilder<Row>): Promise<Row[]> {
+    return this.read(pool => pool.run(statement))
+  }
+  runCompiled<Row>(name: string, text: string, values: readonly unknown[]): Promise<Row[]> {
+    return this.read(pool => pool.runCompiled<Row>(name, text, values))
+  }
+  runArrays(name: string, text: string, values: readonly unknown[]): Promise<{ columns: string[]; rows: unknown[][] }> {
+    return this.read(pool => pool.runArrays(name, text, values))
+  }
+  transaction<T>(work: (tx: Db) => Promise<T>, isolation?: 'read committed' | 'repeatable read'): Promise<T> {
+    return this.read(pool => pool.transaction(work, isolation))
+  }
+}
+
 /** Kysely as a compiler alone: it never runs anything. */
 const compiler = new Kysely<unknown>({
   dialect: {
@@ -148,7 +201,7 @@ export function grouped<Parameters extends object, Row>(
   }
   let order: string[] = []
   const groups = new WeakMap<Db, Group>()
-  return (db, parameters) => {
+  const ask = (db: Db, parameters: Parameters): Promise<Row[]> => {
     let group = groups.get(db)
     if (group === undefined) {
       compiled ??= statement()
@@ -171,6 +224,7 @@ export function grouped<Parameters extends object, Row>(
       limiting === undefined ? null : parameters[limiting],
     )
   }
+  return (db, parameters) => (db instanceof OneRequest ? db.read(pool => ask(pool, parameters)) : ask(db, parameters))
 }
 
 /** Who waits for one query on one database. */

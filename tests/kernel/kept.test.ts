@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import { anyRow, Changes, changesTable, noteChanges } from '../../src/kernel/projecting/changes.ts'
 import { asOfOne, Kept, KeptPairs } from '../../src/kernel/projecting/kept.ts'
 import { readModel } from '../../src/kernel/projecting/model.ts'
-import { type Db, grouped, sql } from '../../src/kernel/sql.ts'
+import { type Db, grouped, OneRequest, sql } from '../../src/kernel/sql.ts'
 import { type TestKernel, testKernel } from '../support/kernel.ts'
 
 type Word = { id: string; owner: string; word: string }
@@ -344,4 +344,67 @@ it('answers what is not there as such, and what changes each time as it was read
   expect(loads).toBe(5)
   steady = true
   expect(await looked()).toEqual(['another', undefined])
+})
+
+it('follows changes once for a request, and anew once it has read anything, while it reads, and when it is over', async () => {
+  const one = await added('one')
+  await wordsOf(one)
+  let questions = 0
+  const request = new OneRequest({
+    ...kernel.db,
+    runCompiled(name, text, values) {
+      questions++
+      return kernel.db.runCompiled(name, text, values)
+    },
+  })
+  const word = async () => (await kept.rows(request, [one])).get(one)?.word
+  expect(await Promise.all([word(), word()])).toEqual(['one', 'one'])
+  await change(one, 'two')
+  // As of its own question, which was before.
+  expect([await word(), questions]).toEqual(['one', 1])
+  await request.run(sql`select 1`)
+  // What it finds changed it reads.
+  expect([await word(), await word(), questions]).toEqual(['two', 'two', 3])
+  await change(one, 'three')
+  const reading = request.transaction(tx => tx.run(sql`select 1`))
+  expect([await word(), questions]).toEqual(['three', 4])
+  await reading
+  await word()
+  expect(questions).toBe(5)
+  await word()
+  expect(questions).toBe(5)
+  request.end()
+  for (let n = 6; n < 8; n++) {
+    await word()
+    expect(questions).toBe(n)
+  }
+})
+
+it('asks for a request together with others', async () => {
+  const ids = [await added('one'), await added('two')]
+  let statements = 0
+  const pool = {
+    ...kernel.db,
+    runArrays(name: string, text: string, values: readonly unknown[]) {
+      statements++
+      return kernel.db.runArrays(name, text, values)
+    },
+  }
+  const found = await Promise.all(ids.map(id => load(new OneRequest(pool), { ids: [id] })))
+  expect(found.flat().map(({ word }) => word)).toEqual(['one', 'two'])
+  expect(statements).toBe(1)
+})
+
+it('does not take for followed what a request could not ask', async () => {
+  const one = await added('one')
+  await wordsOf(one)
+  let away = true
+  const request = new OneRequest({
+    ...kernel.db,
+    runCompiled: (...args) => (away ? Promise.reject(new Error('away')) : kernel.db.runCompiled(...args)),
+  })
+  await expect(kept.rows(request, [one])).rejects.toThrow('away')
+  away = false
+  await change(one, 'two')
+  expect((await kept.rows(request, [one])).get(one)?.word).toBe('two')
 })

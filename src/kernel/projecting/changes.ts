@@ -1,5 +1,5 @@
 import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises'
-import { type Db, query, type RawBuilder, rows, sql } from '../sql.ts'
+import { type Db, OneRequest, query, type RawBuilder, rows, sql } from '../sql.ts'
 import { lastOf, type ReadModel, type Table } from './model.ts'
 
 /**
@@ -72,6 +72,7 @@ export class Changes {
 
   /** Drops all that was changed up to now: asked once for all who ask in one turn of the event loop. */
   follow(db: Db): Promise<void> {
+    if (db instanceof OneRequest) return db.follow(pool => this.follow(pool))
     let asked = this.#asked.get(db)
     if (asked === undefined) {
       asked = this.#follow(db)
