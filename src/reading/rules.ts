@@ -6,13 +6,7 @@ import type { Db } from '../kernel/sql.ts'
 import { accountsModel } from '../projections/accounts/project.ts'
 import { postsModel } from '../projections/posts/project.ts'
 import { relationshipsModel } from '../projections/relationships/project.ts'
-import {
-  type AccountFacts,
-  accountNamed,
-  postAuthorRow,
-  type RelationRow,
-  relationRows,
-} from '../projections/relationships/queries.ts'
+import { type AccountFacts, accountNamed, type RelationRow, relationRows } from '../projections/relationships/queries.ts'
 import { sessionsModel } from '../projections/sessions/project.ts'
 import type { Reading, ViewerId } from './context.ts'
 
@@ -101,25 +95,6 @@ export const strangers: Relation = {
   closeFriend: false,
   closeFriendOf: false,
 }
-
-/** The relation alone, of a row that holds more. */
-const relationOf = ({
-  follows,
-  followsYou,
-  requested,
-  blocks,
-  blockedBy,
-  closeFriend,
-  closeFriendOf,
-}: RelationRow): Relation => ({
-  follows,
-  followsYou,
-  requested,
-  blocks,
-  blockedBy,
-  closeFriend,
-  closeFriendOf,
-})
 
 /** How an account stands to others, for what is kept of that; strangers are left out. */
 export async function relationsBetween(
@@ -210,18 +185,16 @@ export async function postWithAuthor(
   postId: PostId,
 ): Promise<{ post: PostAudience & { readonly comments: WhoComments }; author: Author } | null> {
   const { db, kept } = reading
-  // Where post, account and relation are kept, that suffices; what is read is read by one statement, and not kept: a like needs no pictures.
-  if (kept.posts.peek(postId) !== undefined) {
-    await kept.changes.follow(db)
-    const post = kept.posts.look().get(postId)
-    const authors = new Map<AccountId, Author>()
-    if (post !== undefined) authorLooks(reading, viewerId).addTo(authors, [post.author])
-    const [author] = authors.values()
-    if (post !== undefined && author !== undefined) {
-      const { audience, audience_accounts: audienceAccountIds, comments } = post
-      return { post: { audience, audienceAccountIds, comments }, author }
-    }
-  }
-  const [row] = await postAuthorRow(db, { viewerId, postId })
-  return row === undefined ? null : { post: row, author: authorWith(row, relationOf(row)) }
+  const posts = kept.posts.look()
+  const authors = authorLooks(reading, viewerId)
+  return asOfOne(kept.changes, db, [posts, ...authors.looks], () => {
+    const post = posts.get(postId)
+    if (post === undefined) return null
+    const found = new Map<AccountId, Author>()
+    authors.addTo(found, [post.author])
+    const author = found.get(post.author)
+    if (author === undefined) return null
+    const { audience, audience_accounts: audienceAccountIds, comments } = post
+    return { post: { audience, audienceAccountIds, comments }, author }
+  })
 }

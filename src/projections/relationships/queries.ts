@@ -1,13 +1,12 @@
 import type { AccountType } from '../../domain/accounts/account.ts'
-import type { Audience, WhoComments } from '../../domain/posts/content.ts'
-import type { AccountId, MediaId, PostId } from '../../kernel/ids.ts'
+import type { AccountId, MediaId } from '../../kernel/ids.ts'
 import { found, grouped, query, type RawBuilder, sql } from '../../kernel/sql.ts'
 import { accountsModel } from '../accounts/project.ts'
 import { postsModel } from '../posts/project.ts'
 import { relationshipsModel } from './project.ts'
 
 const { accounts } = accountsModel.t
-const { posts, counts: postCounts } = postsModel.t
+const { counts: postCounts } = postsModel.t
 const { follows, requests, blocks, close_friends: closeFriends, counts } = relationshipsModel.t
 
 /** How a viewer stands to an account; all false where nobody is signed in. */
@@ -94,21 +93,6 @@ export const relationRows = grouped<
     sql` union all `,
   )
 })
-
-export type PostAuthorRow = AuthorRow & {
-  postId: PostId
-  audience: Audience['kind']
-  audienceAccountIds: AccountId[]
-  comments: WhoComments
-}
-
-/** A post's author and audience, and how the viewer stands to the author. */
-export const postAuthorRow = grouped<Viewer & { postId: PostId }, PostAuthorRow>(
-  { viewerId: 'uuid', postId: 'uuid' },
-  p => sql`
-    select p.id as "postId", p.audience, p.audience_accounts as "audienceAccountIds", p.comments, ${author}, ${relation(p, sql`a.id`)}
-    from ${posts} p join ${accounts} a on a.id = p.author where p.id = ${p.postId}::uuid`,
-)
 
 export type ProfileRow = AuthorRow & {
   bio: string | null
