@@ -14,8 +14,17 @@ import { likesModel } from '../projections/likes/project.ts'
 import { type AccountItem, accountItem } from './accounts.ts'
 import type { Reading, ViewerId } from './context.ts'
 import { fillPage, listOf, type PageOf } from './page.ts'
-import { type Author, authorFacts, authorLooks, knowable, maySeeComment, mustSeePost, ruleModels } from './rules.ts'
-import { type Standing, standingsOf } from './standings.ts'
+import {
+  type Author,
+  type AuthorLooks,
+  authorFacts,
+  authorLooks,
+  knowable,
+  maySeeComment,
+  mustSeePost,
+  ruleModels,
+} from './rules.ts'
+import { type Standing, standingLooks } from './standings.ts'
 
 /** What comment views are made of. */
 export const commentModels = [...ruleModels, commentsModel, likesModel] as const
@@ -62,7 +71,7 @@ export type SeenComment = Pick<CommentContent, 'postId' | 'authorId' | 'parentId
 
 /** @throws Problem not_found where the viewer may not see the comment or its post */
 export async function mustSeeComment(reading: Reading, viewerId: ViewerId, id: CommentId): Promise<SeenComment> {
-  const row = (await reading.kept.comments.rows(reading.db, [id])).get(id)
+  const row = await reading.kept.comments.row(reading.db, id)
   if (row === undefined) throw notFound('comment')
   const [authors] = await Promise.all([
     authorFacts(reading, viewerId, authorsOf(row)),
@@ -141,30 +150,43 @@ const pageOf = (
       ),
   })
 
-async function found(reading: Reading, viewerId: ViewerId, ids: readonly CommentId[]): Promise<Map<CommentId, Found>> {
-  if (ids.length === 0) return new Map()
-  const { db, kept } = reading
+/** Comments that the viewer may see under posts that they may see, for what is answered as of one question. */
+export function commentLooks({ kept }: Reading, authors: AuthorLooks) {
   const comments = kept.comments.look()
-  const authors = authorLooks(reading, viewerId)
-  const [{ visible, accounts }, standings] = await Promise.all([
-    asOfOne(kept.changes, db, [comments, ...authors.looks], () => {
-      const accounts = new Map<AccountId, Author>()
-      const visible: Written[] = []
-      for (const id of new Set(ids)) {
+  return {
+    looks: [comments],
+    /** @param accounts to which those who wrote and are mentioned are added */
+    see(ids: Iterable<CommentId>, accounts: Map<AccountId, Author>): Written[] {
+      const seen: Written[] = []
+      for (const id of ids) {
         const comment = comments.get(id)
         if (comment === undefined) continue
         authors.addTo(accounts, authorsOf(comment))
         authors.addTo(accounts, comment.mentionIds)
-        if (isWritten(comment) && isVisible(comment, accounts)) visible.push(comment)
+        if (isWritten(comment) && isVisible(comment, accounts)) seen.push(comment)
       }
-      return { visible, accounts }
-    }),
-    standingsOf(reading, viewerId, ids),
-  ])
+      return seen
+    },
+  }
+}
+
+async function found(reading: Reading, viewerId: ViewerId, ids: readonly CommentId[]): Promise<Map<CommentId, Found>> {
+  if (ids.length === 0) return new Map()
+  const { db, kept } = reading
+  const wanted = new Set(ids)
+  const authors = authorLooks(reading, viewerId)
+  const comments = commentLooks(reading, authors)
+  const standings = standingLooks(reading, viewerId)
+  const looks = [...comments.looks, ...authors.looks, ...standings.looks]
+  const { seen, accounts, standing } = await asOfOne(kept.changes, db, looks, () => {
+    const accounts = new Map<AccountId, Author>()
+    const seen = comments.see(wanted, accounts)
+    return { seen, accounts, standing: standings.of(wanted) }
+  })
   return new Map(
-    visible.map(comment => {
+    seen.map(comment => {
       const { id, revision } = comment
-      return [id, { view: present(reading, viewerId, comment, standings(id), accounts), revision }]
+      return [id, { view: present(reading, viewerId, comment, standing.get(id)!, accounts), revision }]
     }),
   )
 }

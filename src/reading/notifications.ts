@@ -1,5 +1,6 @@
 import type { NotificationId, NotificationType } from '../domain/notifications/notifications.ts'
 import type { AccountId, CommentId, PostId } from '../kernel/ids.ts'
+import { asOfOne } from '../kernel/projecting/kept.ts'
 import { notificationsModel } from '../projections/notifications/project.ts'
 import {
   actorsNamed,
@@ -10,11 +11,12 @@ import {
   unseenRows,
 } from '../projections/notifications/queries.ts'
 import { type AccountItem, accountItem } from './accounts.ts'
-import { commentModels, commentViews } from './comments.ts'
+import { commentLooks, commentModels } from './comments.ts'
 import type { Reading } from './context.ts'
 import { fillPage, type PageOf } from './page.ts'
-import { postModels, postThumbnails } from './posts.ts'
-import { authorFacts, mayHearOf } from './rules.ts'
+import { picturesFor } from './pictures.ts'
+import { postLooks, postModels, thumbnailUrl } from './posts.ts'
+import { type Author, authorLooks, mayHearOf } from './rules.ts'
 
 /** What notifications are made of. */
 export const notificationModels = [notificationsModel, ...postModels, ...commentModels] as const
@@ -90,33 +92,38 @@ async function hydrate(
   rows: readonly NotificationRow[],
 ): Promise<Map<NotificationId, NotificationView>> {
   if (rows.length === 0) return new Map()
-  const [accounts, thumbnails, comments] = await Promise.all([
-    authorFacts(
-      reading,
-      accountId,
-      rows.flatMap(({ actors }) => actors),
-    ),
-    postThumbnails(reading, accountId, present(rows.map(({ post }) => post))),
-    commentViews(reading, accountId, present(rows.map(({ comment }) => comment))),
-  ])
+  const { db, kept } = reading
+  const authors = authorLooks(reading, accountId)
+  const posts = postLooks(reading, accountId, authors)
+  const comments = commentLooks(reading, authors)
+  const about = { posts: present(rows.map(({ post }) => post)), comments: present(rows.map(({ comment }) => comment)) }
+  const seen = await asOfOne(kept.changes, db, [...authors.looks, ...posts.looks, ...comments.looks], () => {
+    const accounts = new Map<AccountId, Author>()
+    for (const { actors } of rows) authors.addTo(accounts, actors)
+    const ofPosts = posts.see(about.posts, accounts, ({ author }) => [author])
+    return { accounts, posts: ofPosts, comments: comments.see(about.comments, accounts) }
+  })
+  const pictures = picturesFor(reading, accountId)
+  const thumbnails = new Map(seen.posts.map(({ post }) => [post.id, thumbnailUrl(pictures, post)]))
+  const texts = new Map(seen.comments.map(({ id, text }) => [id, text]))
   const views = new Map<NotificationId, NotificationView>()
-  for (const { id, type, at, seen, count, ...row } of rows) {
+  for (const { id, type, at, count, ...row } of rows) {
     const actors = row.actors
-      .flatMap(actor => accounts.get(actor) ?? [])
+      .flatMap(actor => seen.accounts.get(actor) ?? [])
       .filter(({ relation }) => mayHearOf(relation))
       .slice(0, actorsNamed)
-    const thumbnailUrl = row.post === null ? null : thumbnails.get(row.post)
-    const comment = row.comment === null ? null : comments.get(row.comment)
-    if (actors.length === 0 || thumbnailUrl === undefined || comment === undefined) continue
+    const thumbnail = row.post === null ? null : thumbnails.get(row.post)
+    const text = row.comment === null ? null : texts.get(row.comment)
+    if (actors.length === 0 || thumbnail === undefined || text === undefined) continue
     views.set(id, {
       id,
       type,
       at,
       actors: actors.map(actor => accountItem(reading, actor)),
       count,
-      post: row.post && thumbnailUrl ? { id: row.post, thumbnailUrl } : null,
-      comment: comment && { id: comment.id, text: comment.text },
-      seen,
+      post: row.post && thumbnail ? { id: row.post, thumbnailUrl: thumbnail } : null,
+      comment: row.comment && text !== null ? { id: row.comment, text } : null,
+      seen: row.seen,
     })
   }
   return views

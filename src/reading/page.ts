@@ -22,7 +22,7 @@ export const listOf =
   ) =>
   async (after: number | null, n: number): Promise<readonly K[]> => {
     if (after !== null || n > longest) return fetch(after, n)
-    return (await kept.rows(db, [of])).get(of)!.keys.slice(0, n)
+    return (await kept.row(db, of))!.keys.slice(0, n)
   }
 
 export type PageOf<Item> = {

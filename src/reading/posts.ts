@@ -12,8 +12,8 @@ import type { Reading, ViewerId } from './context.ts'
 import { type MediaView, mediaViewOf } from './media.ts'
 import { fillPage, listOf, type PageOf } from './page.ts'
 import { type Pictures, picturesFor } from './pictures.ts'
-import { type Author, authorLooks, knowable, mayComment, maySeeContent, maySeePost } from './rules.ts'
-import { type Standing, standingsOf } from './standings.ts'
+import { type Author, type AuthorLooks, authorLooks, knowable, mayComment, maySeeContent, maySeePost } from './rules.ts'
+import { type Standing, standingLooks } from './standings.ts'
 
 /** What post views are made of. */
 export const postModels = [postsModel, mediaModel, likesModel, commentsModel, ...accountModels] as const
@@ -79,61 +79,59 @@ export async function postsOf(
   })
 }
 
-/** A post that the viewer may see, and those that it names as they stand to the viewer. */
-type Seen = { readonly post: WholePost; readonly author: Author; readonly accounts: ReadonlyMap<AccountId, Author> }
+/** A post that the viewer may see, and its author as they stand to the viewer. */
+type Seen = { readonly post: WholePost; readonly author: Author }
 
-/** @param namedBy the accounts of a post that are asked about; its author among them */
-async function seen(
-  reading: Reading,
-  viewerId: ViewerId,
-  ids: readonly PostId[],
-  namedBy: (post: PostContent) => readonly AccountId[],
-): Promise<Seen[]> {
-  const { db, kept } = reading
+/** Posts that the viewer may see, for what is answered as of one question. */
+export function postLooks({ kept }: Reading, viewerId: ViewerId, authors: AuthorLooks) {
   const posts = kept.posts.look()
-  const authors = authorLooks(reading, viewerId)
-  return asOfOne(kept.changes, db, [posts, ...authors.looks], () => {
-    const accounts = new Map<AccountId, Author>()
-    const found: Seen[] = []
-    for (const id of new Set(ids)) {
-      const post = posts.get(id)
-      if (post === undefined || !isWhole(post)) continue
-      authors.addTo(accounts, namedBy(post))
-      const author = accounts.get(post.author)
-      if (author === undefined) continue
-      const audience = { audience: post.audience, audienceAccountIds: post.audience_accounts }
-      if (maySeePost(viewerId, audience, author, author.relation)) found.push({ post, author, accounts })
-    }
-    return found
-  })
+  return {
+    looks: [posts],
+    /**
+     * @param accounts to which those that the posts name are added
+     * @param namedBy the accounts of a post that are asked about; its author among them
+     */
+    see(ids: Iterable<PostId>, accounts: Map<AccountId, Author>, namedBy: (post: PostContent) => readonly AccountId[]): Seen[] {
+      const seen: Seen[] = []
+      for (const id of ids) {
+        const post = posts.get(id)
+        if (post === undefined || !isWhole(post)) continue
+        authors.addTo(accounts, namedBy(post))
+        const author = accounts.get(post.author)
+        if (author === undefined) continue
+        const audience = { audience: post.audience, audienceAccountIds: post.audience_accounts }
+        if (maySeePost(viewerId, audience, author, author.relation)) seen.push({ post, author })
+      }
+      return seen
+    },
+  }
 }
 
 async function found(reading: Reading, viewerId: ViewerId, ids: readonly PostId[]): Promise<Map<PostId, Found>> {
   if (ids.length === 0) return new Map()
-  const [posts, standings] = await Promise.all([
-    seen(reading, viewerId, ids, post => accountsIn(post, viewerId)),
-    standingsOf(reading, viewerId, ids),
-  ])
+  const { db, kept } = reading
+  const wanted = new Set(ids)
+  const authors = authorLooks(reading, viewerId)
+  const posts = postLooks(reading, viewerId, authors)
+  const standings = standingLooks(reading, viewerId)
+  const looks = [...posts.looks, ...authors.looks, ...standings.looks]
+  const { seen, accounts, standing } = await asOfOne(kept.changes, db, looks, () => {
+    const accounts = new Map<AccountId, Author>()
+    const seen = posts.see(wanted, accounts, post => accountsIn(post, viewerId))
+    return { seen, accounts, standing: standings.of(wanted) }
+  })
   const pictures = picturesFor(reading, viewerId)
   return new Map(
-    posts.map(one => {
+    seen.map(one => {
       const { id, revision } = one.post
-      return [id, { view: present(reading, viewerId, one, standings(id), pictures), revision }]
+      return [id, { view: present(reading, viewerId, one, accounts, standing.get(id)!, pictures), revision }]
     }),
   )
 }
 
-/** The URL of the small picture that stands for a post, of each post that the viewer may see. */
-export async function postThumbnails(
-  reading: Reading,
-  viewerId: ViewerId,
-  ids: readonly PostId[],
-): Promise<ReadonlyMap<PostId, string>> {
-  if (ids.length === 0) return new Map()
-  const pictures = picturesFor(reading, viewerId)
-  const posts = await seen(reading, viewerId, ids, ({ author }) => [author])
-  return new Map(posts.map(({ post: { id, author, media } }) => [id, pictures.url(author, media[0]!.id, 'thumbnail')]))
-}
+/** The URL of the small picture that stands for a post. */
+export const thumbnailUrl = (pictures: Pictures, { author, media: [first] }: Seen['post']): string =>
+  pictures.url(author, first!.id, 'thumbnail')
 
 /** Whom a post names to the viewer. */
 const accountsIn = ({ author, mention_ids, audience_accounts }: PostContent, viewerId: ViewerId): readonly AccountId[] =>
@@ -151,7 +149,8 @@ type WholePost = Omit<PostContent, 'media'> & { media: (PostPicture & { width: n
 function present(
   reading: Reading,
   viewerId: ViewerId,
-  { post, author, accounts }: Seen,
+  { post, author }: Seen,
+  accounts: ReadonlyMap<AccountId, Author>,
   { likes, below, liked }: Standing,
   pictures: Pictures,
 ): PostView {

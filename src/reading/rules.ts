@@ -128,6 +128,8 @@ export function authorLooks({ kept }: Reading, viewerId: ViewerId) {
   }
 }
 
+export type AuthorLooks = ReturnType<typeof authorLooks>
+
 /** Accounts with the viewer's relation to each; those that do not exist are absent, those that block the viewer are not. */
 export async function authorFacts(
   reading: Reading,

@@ -21,7 +21,7 @@ export type SessionView = {
 
 /** Null for one that is unknown, ended or expired. */
 export async function findSession({ db, clock, kept }: Reading, sessionId: SessionId): Promise<OpenSession | null> {
-  const session = (await kept.sessions.rows(db, [sessionId])).get(sessionId)
+  const session = await kept.sessions.row(db, sessionId)
   if (session === undefined || Date.parse(session.expiresAt) <= clock.now()) return null
   const { id, ...whose } = session
   return { sessionId: id, ...whose }

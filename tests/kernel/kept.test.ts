@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import { anyRow, Changes, changesTable, noteChanges } from '../../src/kernel/projecting/changes.ts'
-import { asOfOne, Kept, KeptPairs } from '../../src/kernel/projecting/kept.ts'
+import { apart, asOfOne, Kept, KeptPairs } from '../../src/kernel/projecting/kept.ts'
 import { readModel } from '../../src/kernel/projecting/model.ts'
 import { type Db, grouped, OneRequest, sql } from '../../src/kernel/sql.ts'
 import { type TestKernel, testKernel } from '../support/kernel.ts'
@@ -24,6 +24,7 @@ const load = grouped<{ ids: readonly string[] }, Word>(
 
 let kernel: TestKernel
 let kept: Kept<Word>
+let changed: Changes
 let loads: string[][]
 /** Runs once, after the next load has read and before it answers. */
 let meanwhile: (() => Promise<void>) | null
@@ -36,13 +37,14 @@ afterAll(() => kernel.close())
 beforeEach(() => {
   loads = []
   meanwhile = null
+  changed = new Changes()
   kept = keeping()
 })
 
 const keeping = (isWhole?: (row: Word) => boolean) =>
   new Kept<Word>({
     model,
-    changes: new Changes(),
+    changes: changed,
     most: 10,
     async load(db, parameters) {
       loads.push([...parameters.ids])
@@ -77,9 +79,9 @@ const change = (id: string, word: string | null, note = { key: id, owner: false 
 
 const peeked = (...ids: string[]) => ids.flatMap(id => kept.peek(id) ?? [])
 
-const wordsOf = async (...ids: string[]) => {
-  const found = await kept.rows(kernel.db, ids)
-  return ids.map(id => found.get(id)?.word)
+const wordsOf = (...ids: string[]) => {
+  const look = kept.look(apart)
+  return asOfOne(changed, kernel.db, [look], () => ids.map(id => look.get(id)?.word))
 }
 
 it('reads a row once, and anew after it was changed', async () => {
@@ -170,10 +172,10 @@ it('follows for each kind of rows of a model', async () => {
   const parts = { model, changes: all, most: 10, load }
   const [first, second] = [new Kept<Word>(parts), new Kept<Word>(parts)]
   const one = await added('one')
-  for (const each of [first, second]) expect((await each.rows(kernel.db, [one])).get(one)?.word).toBe('one')
+  for (const each of [first, second]) expect((await each.row(kernel.db, one))?.word).toBe('one')
   await change(one, 'two')
-  const both = await Promise.all([first, second].map(each => each.rows(kernel.db, [one])))
-  expect(both.map(rows => rows.get(one)?.word)).toEqual(['two', 'two'])
+  const both = await Promise.all([first, second].map(each => each.row(kernel.db, one)))
+  expect(both.map(row => row?.word)).toEqual(['two', 'two'])
 })
 
 it('begins anew where a rebuilt model was swapped in, and after more changes than it follows', async () => {
@@ -193,6 +195,7 @@ it('begins anew where a rebuilt model was swapped in, and after more changes tha
 })
 
 it('answers and does not keep what is not whole, and keeps no more rows than it may', async () => {
+  changed = new Changes()
   kept = keeping(({ word }) => word !== 'half')
   const half = await added('half')
   const others: string[] = []
@@ -206,9 +209,10 @@ it('answers and does not keep what is not whole, and keeps no more rows than it 
 const pairs = (parts: { known?: (other: string) => string | undefined; meanwhile?: () => Promise<void> } = {}) => {
   const asked: string[][] = []
   const { known } = parts
+  const changed = new Changes()
   const kept = new KeptPairs<string>({
     model,
-    changes: new Changes(),
+    changes: changed,
     most: 1_000,
     none: 'none',
     async load(db, { one, others }) {
@@ -219,9 +223,9 @@ const pairs = (parts: { known?: (other: string) => string | undefined; meanwhile
     },
     ...(known === undefined ? {} : { known }),
   })
-  const of = async (one: string, ...others: string[]) => {
-    const found = await kept.of(kernel.db, one, others)
-    return others.map(other => found.get(other))
+  const of = (one: string, ...others: string[]) => {
+    const look = kept.look(one, apart)
+    return asOfOne(changed, kernel.db, [look], () => others.map(other => look.get(other)))
   }
   return { asked, of }
 }
@@ -310,7 +314,7 @@ it('answers what belongs together as of one question, whenever it is changed, al
           return found
         },
       })
-      await warm.rows(kernel.db, [one])
+      await warm.row(kernel.db, one)
       const [ofOne, ofTwo] = [warm.look(), cold.look()]
       const found = await asOfOne(all, kernel.db, [ofOne, ofTwo], () => [ofOne.get(one)?.word, ofTwo.get(two)?.word])
       expect(found, when).toEqual(['new', 'new'])
@@ -357,7 +361,7 @@ it('follows changes once for a request, and anew once it has read anything, whil
       return kernel.db.runCompiled(name, text, values)
     },
   })
-  const word = async () => (await kept.rows(request, [one])).get(one)?.word
+  const word = async () => (await kept.row(request, one))?.word
   expect(await Promise.all([word(), word()])).toEqual(['one', 'one'])
   await change(one, 'two')
   // As of its own question, which was before.
@@ -403,8 +407,8 @@ it('does not take for followed what a request could not ask', async () => {
     ...kernel.db,
     runCompiled: (...args) => (away ? Promise.reject(new Error('away')) : kernel.db.runCompiled(...args)),
   })
-  await expect(kept.rows(request, [one])).rejects.toThrow('away')
+  await expect(kept.row(request, one)).rejects.toThrow('away')
   away = false
   await change(one, 'two')
-  expect((await kept.rows(request, [one])).get(one)?.word).toBe('two')
+  expect((await kept.row(request, one))?.word).toBe('two')
 })

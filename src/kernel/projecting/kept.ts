@@ -5,7 +5,18 @@ import { anyRow, type Changes, type Dropping, type Noting } from './changes.ts'
 /** Reads what is kept, without awaiting: undefined is what there is not, or what was lacking and is loaded before the next look. */
 export type Look<Value> = Lacking & { get(id: string): Value | undefined }
 
-type Lacking = { lacks(): boolean; load(db: Db): Promise<void>; end(): void }
+type Lacking = {
+  /** Whether it was asked for what it has not. */
+  lacks(): boolean
+  load(db: Db): Promise<void>
+  end(): void
+  readonly apart: boolean
+}
+
+/** `apart`: what is changed while it is read is answered as it was read, for it needs not belong to the rest, as counters. */
+export type HowToLook = { readonly apart: boolean }
+const together: HowToLook = { apart: false }
+export const apart: HowToLook = { apart: true }
 
 /** How often what was lacking, or changed while it was read, is read again. */
 const mostLoads = 4
@@ -17,98 +28,80 @@ const mostLoads = 4
  */
 export async function asOfOne<T>(changes: Changes, db: Db, looks: readonly Lacking[], at: () => T): Promise<T> {
   try {
+    await changes.follow(db)
     for (let loads = 0; ; loads++) {
-      await changes.follow(db)
       const value = at()
       const lacking = looks.filter(look => look.lacks())
       if (lacking.length === 0 || loads === mostLoads) return value
       await Promise.all(lacking.map(look => look.load(db)))
+      // All that was kept is as of the last question of anybody; what was loaded is so once changes are followed again.
+      if (lacking.some(look => !look.apart)) await changes.follow(db)
     }
   } finally {
     for (const look of looks) look.end()
   }
 }
 
-/** Answers each for itself: what was changed while it was read is answered as it was read. */
-async function eachOf<Value>(changes: Changes, db: Db, look: Look<Value>, ids: Iterable<string>): Promise<Map<string, Value>> {
-  await changes.follow(db)
-  const found = new Map<string, Value>()
-  const answer = (asked: Iterable<string>): string[] => {
-    const lacking: string[] = []
-    for (const id of asked) {
-      const value = look.get(id)
-      if (value === undefined) lacking.push(id)
-      else found.set(id, value)
-    }
-    return lacking
-  }
-  const lacking = answer(ids)
-  if (!look.lacks()) return found
-  try {
-    await look.load(db)
-    answer(lacking)
-    return found
-  } finally {
-    look.end()
-  }
+/** Where a look finds what is kept, and what it loads. */
+type Source<Value> = {
+  kept(id: string): Value | undefined
+  load(db: Db, ids: readonly string[]): Promise<Iterable<readonly [id: string, value: Value]>>
+  keep(lasting: readonly (readonly [id: string, value: Value])[]): void
+  isAmong(changed: ReadonlySet<string>, id: string, value: Value | null): boolean
+  /** Of each load that is under way, what was changed since it was asked. */
+  readonly loading: Set<Set<string>>
 }
 
 /** A look that holds what it has loaded itself, as long as no change of it was noted: not everything can be kept. */
 class OwnLook<Value> implements Look<Value> {
-  readonly #kept: (id: string) => Value | undefined
-  readonly #load: (db: Db, ids: readonly string[]) => Promise<Iterable<readonly [id: string, value: Value]>>
-  readonly #keep: (lasting: readonly (readonly [id: string, value: Value])[]) => void
-  readonly #isAmong: (changed: ReadonlySet<string>, id: string, value: Value | null) => boolean
-  readonly #loading: Set<Set<string>>
-  readonly #changed = new Set<string>()
-  /** Null is what was looked for in vain. */
-  readonly #own = new Map<string, Value | null>()
-  readonly #lacking = new Set<string>()
+  readonly #source: Source<Value>
+  readonly apart: boolean
+  /** Null until something is lacking: most find all that they ask for. */
+  #lacking: Set<string> | null = null
+  #loaded: { readonly changed: Set<string>; readonly own: Map<string, Value | null> } | null = null
 
-  constructor(
-    kept: (id: string) => Value | undefined,
-    load: (db: Db, ids: readonly string[]) => Promise<Iterable<readonly [id: string, value: Value]>>,
-    keep: (lasting: readonly (readonly [id: string, value: Value])[]) => void,
-    isAmong: (changed: ReadonlySet<string>, id: string, value: Value | null) => boolean,
-    loading: Set<Set<string>>,
-  ) {
-    this.#kept = kept
-    this.#load = load
-    this.#keep = keep
-    this.#isAmong = isAmong
-    this.#loading = loading
+  constructor(source: Source<Value>, { apart }: HowToLook) {
+    this.#source = source
+    this.apart = apart
   }
 
   get(id: string): Value | undefined {
-    const kept = this.#kept(id)
+    const kept = this.#source.kept(id)
     if (kept !== undefined) return kept
-    const own = this.#own.get(id)
-    if (own === undefined || this.#isAmong(this.#changed, id, own)) this.#lacking.add(id)
+    // Null is what was looked for in vain.
+    const own = this.#loaded?.own.get(id)
+    if (own === undefined || (!this.apart && this.#source.isAmong(this.#loaded!.changed, id, own))) {
+      this.#lacking ??= new Set()
+      this.#lacking.add(id)
+    }
     return own ?? undefined
   }
 
   lacks(): boolean {
-    return this.#lacking.size > 0
+    return this.#lacking !== null
   }
 
   async load(db: Db): Promise<void> {
-    for (const [id, value] of this.#own) if (this.#isAmong(this.#changed, id, value)) this.#own.delete(id)
-    this.#changed.clear()
-    this.#loading.add(this.#changed)
-    const ids = [...this.#lacking]
-    this.#lacking.clear()
-    const loaded = await this.#load(db, ids)
-    for (const id of ids) this.#own.set(id, null)
+    const source = this.#source
+    const ids = [...(this.#lacking ?? [])]
+    this.#lacking = null
+    this.#loaded ??= { changed: new Set(), own: new Map() }
+    const { changed, own } = this.#loaded
+    if (!this.apart) for (const [id, value] of own) if (source.isAmong(changed, id, value)) own.delete(id)
+    changed.clear()
+    source.loading.add(changed)
+    const loaded = await source.load(db, ids)
+    for (const id of ids) own.set(id, null)
     const lasting: (readonly [string, Value])[] = []
     for (const one of loaded) {
-      this.#own.set(...one)
-      if (!this.#isAmong(this.#changed, ...one)) lasting.push(one)
+      own.set(...one)
+      if (!source.isAmong(changed, ...one)) lasting.push(one)
     }
-    this.#keep(lasting)
+    source.keep(lasting)
   }
 
   end(): void {
-    this.#loading.delete(this.#changed)
+    if (this.#loaded !== null) this.#source.loading.delete(this.#loaded.changed)
   }
 }
 
@@ -131,12 +124,20 @@ type Parts<Row> = {
 export class Kept<Row extends { readonly id: string }> implements Dropping {
   readonly #parts: Parts<Row>
   readonly #rows: LRUCache<string, Row>
-  /** Of each load that is under way, what was changed since it was asked. */
-  readonly #loading = new Set<Set<string>>()
+  readonly #source: Source<Row>
 
   constructor(parts: Parts<Row>) {
     this.#parts = parts
     this.#rows = new LRUCache({ max: parts.most })
+    this.#source = {
+      kept: id => this.#rows.get(id),
+      load: async (db, ids) => (await parts.load(db, { ids })).map(row => [row.id, row] as const),
+      keep: lasting => {
+        for (const [id, row] of lasting) if (parts.isWhole?.(row) ?? true) this.#rows.set(id, row)
+      },
+      isAmong: (changed, id, row) => (row === null ? changed.has(anyRow) || changed.has(id) : this.#isAmong(changed, row)),
+      loading: new Set(),
+    }
     parts.changes.add(parts.model, this)
   }
 
@@ -146,30 +147,19 @@ export class Kept<Row extends { readonly id: string }> implements Dropping {
   }
 
   /** For `asOfOne`. */
-  look(): Look<Row> {
-    return new OwnLook(
-      id => this.#rows.get(id),
-      async (db, ids) => (await this.#parts.load(db, { ids })).map(row => [row.id, row] as const),
-      lasting => {
-        for (const [, row] of lasting) this.#keep(row)
-      },
-      (changed, id, row) => (row === null ? changed.has(anyRow) || changed.has(id) : this.#isAmong(changed, row)),
-      this.#loading,
-    )
+  look(how = together): Look<Row> {
+    return new OwnLook(this.#source, how)
   }
 
-  /** Rows by id, each as new as when this was asked; those that do not exist are absent. */
-  rows(db: Db, ids: Iterable<string>): Promise<Map<string, Row>> {
-    return eachOf(this.#parts.changes, db, this.look(), ids)
-  }
-
-  #keep(row: Row): void {
-    if (this.#parts.isWhole?.(row) ?? true) this.#rows.set(row.id, row)
+  /** A row, as new as when this was asked; undefined where it does not exist. */
+  row(db: Db, id: string): Promise<Row | undefined> {
+    const look = this.look(apart)
+    return asOfOne(this.#parts.changes, db, [look], () => look.get(id))
   }
 
   /** Drops rows that were changed, and those whose owners are gone. */
   drop(changed: ReadonlySet<string>, owners: ReadonlySet<string>): void {
-    for (const loading of this.#loading) for (const key of changed) loading.add(key)
+    for (const loading of this.#source.loading) for (const key of changed) loading.add(key)
     if (changed.has(anyRow)) {
       this.#rows.clear()
       return
@@ -212,8 +202,7 @@ const mostOthers = 1_000
 export class KeptPairs<Value extends NonNullable<unknown>> implements Dropping {
   readonly #parts: PairParts<Value>
   readonly #ones: LRUCache<string, { readonly others: Map<string, Value> }>
-  /** Of each load that is under way, what was changed since it was asked. */
-  readonly #loading = new Set<Set<string>>()
+  readonly #loading: Source<Value>['loading'] = new Set()
 
   constructor(parts: PairParts<Value>) {
     this.#parts = parts
@@ -222,23 +211,19 @@ export class KeptPairs<Value extends NonNullable<unknown>> implements Dropping {
   }
 
   /** For `asOfOne`: how one stands to whom it is asked about. */
-  look(one: string): Look<Value> {
+  look(one: string, how = together): Look<Value> {
     const { load, none, known } = this.#parts
-    return new OwnLook(
-      other => this.#ones.get(one)?.others.get(other) ?? known?.(other),
-      async (db, others) => {
+    const source: Source<Value> = {
+      kept: other => this.#ones.get(one)?.others.get(other) ?? known?.(other),
+      async load(db, others) {
         const loaded = new Map(await load(db, { one, others }))
         return others.map(other => [other, loaded.get(other) ?? none] as const)
       },
-      lasting => this.#keep(one, lasting),
-      (changed, other) => changed.size > 0 && (changed.has(anyRow) || changed.has(one) || changed.has(other)),
-      this.#loading,
-    )
-  }
-
-  /** How one stands to each of the others, each as new as when this was asked. */
-  of(db: Db, one: string, others: Iterable<string>): Promise<ReadonlyMap<string, Value>> {
-    return eachOf(this.#parts.changes, db, this.look(one), others)
+      keep: lasting => this.#keep(one, lasting),
+      isAmong: (changed, other) => changed.size > 0 && (changed.has(anyRow) || changed.has(one) || changed.has(other)),
+      loading: this.#loading,
+    }
+    return new OwnLook(source, how)
   }
 
   #keep(one: string, lasting: readonly (readonly [other: string, value: Value])[]): void {
