@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { sql } from '../src/kernel/sql.ts'
+import { type Database, sql } from '../src/kernel/sql.ts'
 import { accountsModel } from '../src/projections/accounts/project.ts'
 import { postsModel } from '../src/projections/posts/project.ts'
 import { chart } from './chart.ts'
@@ -10,6 +10,7 @@ import {
   type Deployment,
   loaded,
   makeFolder,
+  type Reader,
   readersOf,
   removeFolder,
   type Sizes,
@@ -49,17 +50,29 @@ const every = Math.max(2, (minutes * 60) / 200)
 const tokensServe = 10 * 60_000
 /** What of the time is warming up. */
 const warmShare = 0.25
+/** As many comments are written first as the server keeps of anything that comments bring: an hour alone would not fill that, and memory would rise as it fills. */
+const mostKept = 50_000
+
+const publicPosts = (db: Database) =>
+  db.run<{ id: string; author: string }>(sql`
+    select p.id, p.author from ${postsModel.t.posts} p join ${accountsModel.t.accounts} a on a.id = p.author and a.type = 'personal'
+    where p.audience = 'public' order by p.id limit 1000`)
+
+const comment = (postId: string, { headers }: Reader): Sent => ({
+  method: 'POST',
+  path: `/v1/posts/${postId}/comments`,
+  headers: { ...headers, 'Content-Type': 'application/json' },
+  body: '{"text":"What a light!"}',
+})
 
 /** 60 % feed, 30 % profile and post, 10 % writes, each hundred in an order that mixes them. What is liked in one hundred is unliked in the next. */
 async function mixed({ db, readers }: Deployment): Promise<{ requests: Sent[]; isComment: boolean[] }> {
-  const posts = await db.run<{ id: string; author: string }>(sql`
-    select p.id, p.author from ${postsModel.t.posts} p join ${accountsModel.t.accounts} a on a.id = p.author and a.type = 'personal'
-    where p.audience = 'public' order by p.id limit 1000`)
+  const posts = await publicPosts(db)
   const requests: Sent[] = []
   const isComment: boolean[] = []
-  const json = { 'Content-Type': 'application/json' }
   for (let n = 0; n < 20_000; n++) {
-    const { headers } = readers[n % readers.length]!
+    const reader = readers[n % readers.length]!
+    const { headers } = reader
     const { id, author } = posts[(n * 7) % posts.length]!
     // 37 and 100 have no common divisor: each of the hundred comes once.
     const kind = (n * 37) % 100
@@ -71,13 +84,7 @@ async function mixed({ db, readers }: Deployment): Promise<{ requests: Sent[]; i
     else if (kind < 75) requests.push({ method: 'GET', path: `/v1/accounts/${author}/posts?limit=20`, headers })
     else if (kind < 90) requests.push({ method: 'GET', path: `/v1/posts/${id}`, headers })
     else if (kind < 98) requests.push({ method: Math.floor(n / 100) % 2 === 0 ? 'PUT' : 'DELETE', ...like })
-    else
-      requests.push({
-        method: 'POST',
-        path: `/v1/posts/${id}/comments`,
-        headers: { ...headers, ...json },
-        body: '{"text":"What a light!"}',
-      })
+    else requests.push(comment(id, reader))
     isComment.push(kind >= 98)
   }
   return { requests, isComment }
@@ -186,6 +193,24 @@ try {
     for (let n = 0; n < figures.done; n++) if (isComment[n % isComment.length]) commented++
     return figures
   }
+  say(`writes ${mostKept} comments, so that the server keeps as much as it may`)
+  const posts = await publicPosts(deployment.db)
+  const filling = Array.from({ length: mostKept }, (_, n) =>
+    comment(posts[(n * 7) % posts.length]!.id, deployment.readers[n % deployment.readers.length]!),
+  )
+  const filled = await allWell(
+    generator.run({
+      kind: 'http',
+      url,
+      requests: filling,
+      once: true,
+      perSecond: Number.POSITIVE_INFINITY,
+      inFlight,
+      seconds: 600,
+    }),
+  )
+  mustBe('comments written', filled.done, mostKept)
+  commented += filled.done
   const most = await run(5, Number.POSITIVE_INFINITY)
   offered = Math.round(values.rate === undefined ? most.perSecond / 2 : Number(values.rate))
   say(`${offered} requests a second for ${minutes} minutes; at most ${Math.round(most.perSecond)} were borne`)
