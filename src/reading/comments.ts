@@ -24,7 +24,7 @@ import {
   mustSeePost,
   ruleModels,
 } from './rules.ts'
-import { type Standing, standingLooks } from './standings.ts'
+import { type Standing, standingsOf } from './standings.ts'
 
 /** What comment views are made of. */
 export const commentModels = [...ruleModels, commentsModel, likesModel] as const
@@ -176,17 +176,17 @@ async function found(reading: Reading, viewerId: ViewerId, ids: readonly Comment
   const wanted = new Set(ids)
   const authors = authorLooks(reading, viewerId)
   const comments = commentLooks(reading, authors)
-  const standings = standingLooks(reading, viewerId)
-  const looks = [...comments.looks, ...authors.looks, ...standings.looks]
-  const { seen, accounts, standing } = await asOfOne(kept.changes, db, looks, () => {
-    const accounts = new Map<AccountId, Author>()
-    const seen = comments.see(wanted, accounts)
-    return { seen, accounts, standing: standings.of(wanted) }
-  })
+  const [{ seen, accounts }, standings] = await Promise.all([
+    asOfOne(kept.changes, db, [...comments.looks, ...authors.looks], () => {
+      const accounts = new Map<AccountId, Author>()
+      return { seen: comments.see(wanted, accounts), accounts }
+    }),
+    standingsOf(reading, viewerId, wanted),
+  ])
   return new Map(
     seen.map(comment => {
       const { id, revision } = comment
-      return [id, { view: present(reading, viewerId, comment, standing.get(id)!, accounts), revision }]
+      return [id, { view: present(reading, viewerId, comment, standings(id), accounts), revision }]
     }),
   )
 }

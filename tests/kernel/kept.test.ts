@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest'
 import { anyRow, Changes, changesTable, noteChanges } from '../../src/kernel/projecting/changes.ts'
-import { apart, asOfOne, Kept, KeptPairs } from '../../src/kernel/projecting/kept.ts'
+import { asOfOne, eachOnce, Kept, KeptPairs, type Look } from '../../src/kernel/projecting/kept.ts'
 import { readModel } from '../../src/kernel/projecting/model.ts'
 import { type Db, grouped, OneRequest, sql } from '../../src/kernel/sql.ts'
 import { type TestKernel, testKernel } from '../support/kernel.ts'
@@ -79,10 +79,16 @@ const change = (id: string, word: string | null, note = { key: id, owner: false 
 
 const peeked = (...ids: string[]) => ids.flatMap(id => kept.peek(id) ?? [])
 
-const wordsOf = (...ids: string[]) => {
-  const look = kept.look(apart)
-  return asOfOne(changed, kernel.db, [look], () => ids.map(id => look.get(id)?.word))
+/** Each as it was read. */
+async function each<Value>(of: Changes, look: Look<Value>, ids: readonly string[]): Promise<(Value | undefined)[]> {
+  const found = new Map<string, Value | undefined>()
+  await eachOnce(of, kernel.db, [look], () => {
+    for (const id of ids) found.set(id, found.get(id) ?? look.get(id))
+  })
+  return ids.map(id => found.get(id))
 }
+
+const wordsOf = async (...ids: string[]) => (await each(changed, kept.look(), ids)).map(row => row?.word)
 
 it('reads a row once, and anew after it was changed', async () => {
   const [one, two] = [await added('one'), await added('two')]
@@ -223,10 +229,7 @@ const pairs = (parts: { known?: (other: string) => string | undefined; meanwhile
     },
     ...(known === undefined ? {} : { known }),
   })
-  const of = (one: string, ...others: string[]) => {
-    const look = kept.look(one, apart)
-    return asOfOne(changed, kernel.db, [look], () => others.map(other => look.get(other)))
-  }
+  const of = (one: string, ...others: string[]) => each(changed, kept.look(one), others)
   return { asked, of }
 }
 
@@ -367,18 +370,23 @@ it('follows changes once for a request, and anew once it has read anything, whil
   // As of its own question, which was before.
   expect([await word(), questions]).toEqual(['one', 1])
   await request.run(sql`select 1`)
-  // What it finds changed it reads.
+  // What it finds changed it reads, and asks whether that changed meanwhile.
   expect([await word(), await word(), questions]).toEqual(['two', 'two', 3])
   await change(one, 'three')
-  const reading = request.transaction(tx => tx.run(sql`select 1`))
-  expect([await word(), questions]).toEqual(['three', 4])
+  let end = (): void => {}
+  const held = new Promise<void>(resolve => {
+    end = resolve
+  })
+  const reading = request.transaction(() => held)
+  expect([await word(), questions]).toEqual(['three', 5])
+  end()
   await reading
   await word()
-  expect(questions).toBe(5)
+  expect(questions).toBe(6)
   await word()
-  expect(questions).toBe(5)
+  expect(questions).toBe(6)
   request.end()
-  for (let n = 6; n < 8; n++) {
+  for (let n = 7; n < 9; n++) {
     await word()
     expect(questions).toBe(n)
   }
@@ -411,4 +419,70 @@ it('does not take for followed what a request could not ask', async () => {
   away = false
   await change(one, 'two')
   expect((await kept.row(request, one))?.word).toBe('two')
+})
+
+it('keeps what was read no sooner than changes are followed: beside it others are as of before', async () => {
+  const one = await added('one')
+  await wordsOf(await added('another'))
+  let questions = 0
+  let ask = (): void => {}
+  const asked = new Promise<void>(resolve => {
+    ask = resolve
+  })
+  const db = {
+    ...kernel.db,
+    async runCompiled<Row>(name: string, text: string, values: readonly unknown[]): Promise<Row[]> {
+      if (++questions === 2) await asked
+      return kernel.db.runCompiled<Row>(name, text, values)
+    },
+  }
+  const word = kept.row(db, one)
+  await vi.waitFor(() => expect(questions).toBe(2))
+  expect(peeked(one)).toEqual([])
+  ask()
+  expect((await word)?.word).toBe('one')
+  expect(peeked(one)).toHaveLength(1)
+})
+
+it('keeps nothing of a look that ended while it read', async () => {
+  const one = await added('old')
+  await wordsOf(await added('another'))
+  let read = (): void => {}
+  const reading = new Promise<void>(resolve => {
+    read = resolve
+  })
+  let answered = (): void => {}
+  const answer = new Promise<void>(resolve => {
+    answered = resolve
+  })
+  meanwhile = async () => {
+    read()
+    await answer
+  }
+  const failing = new Kept<Word>({
+    ...{ model, changes: changed, most: 10 },
+    async load() {
+      await reading
+      throw new Error('away')
+    },
+  })
+  const looks = [kept.look(), failing.look()] as const
+  await expect(asOfOne(changed, kernel.db, looks, () => looks.map(look => look.get(one)))).rejects.toThrow('away')
+  await change(one, 'new')
+  await wordsOf()
+  answered()
+  expect(await wordsOf(one)).toEqual(['new'])
+})
+
+it('answers each once: what was found stays found, though all of it is dropped while the rest is read', async () => {
+  const ids = [await added('one'), await added('two'), await added('three')]
+  await wordsOf(...ids)
+  const late = await added('late')
+  meanwhile = async () => {
+    for (const id of ids) await change(id, 'changed')
+    await wordsOf()
+    expect(peeked(...ids)).toEqual([])
+  }
+  expect(await wordsOf(...ids, late)).toEqual(['one', 'two', 'three', 'late'])
+  expect(loads.map(({ length }) => length)).toEqual([3, 1])
 })

@@ -70,7 +70,7 @@ export class Changes {
     else known.kept.push(kept)
   }
 
-  /** Drops all that was changed up to now: asked once for all who ask in one turn of the event loop. */
+  /** Drops all that was changed up to now, for a request up to its own question: asked once for all who ask in one turn of the event loop. */
   follow(db: Db): Promise<void> {
     if (db instanceof OneRequest) return db.follow(pool => this.follow(pool))
     let asked = this.#asked.get(db)

@@ -9,14 +9,10 @@ type Lacking = {
   /** Whether it was asked for what it has not. */
   lacks(): boolean
   load(db: Db): Promise<void>
+  /** Keeps what it has loaded, but for what was changed since. */
+  keep(): void
   end(): void
-  readonly apart: boolean
 }
-
-/** `apart`: what is changed while it is read is answered as it was read, for it needs not belong to the rest, as counters. */
-export type HowToLook = { readonly apart: boolean }
-const together: HowToLook = { apart: false }
-export const apart: HowToLook = { apart: true }
 
 /** How often what was lacking, or changed while it was read, is read again. */
 const mostLoads = 4
@@ -28,15 +24,33 @@ const mostLoads = 4
  */
 export async function asOfOne<T>(changes: Changes, db: Db, looks: readonly Lacking[], at: () => T): Promise<T> {
   try {
-    await changes.follow(db)
     for (let loads = 0; ; loads++) {
+      await changes.follow(db)
+      // Not before: what is kept is as of the last question of anybody, so that whoever looks finds no row that is newer than the others.
+      for (const look of looks) look.keep()
       const value = at()
       const lacking = looks.filter(look => look.lacks())
       if (lacking.length === 0 || loads === mostLoads) return value
       await Promise.all(lacking.map(look => look.load(db)))
-      // All that was kept is as of the last question of anybody; what was loaded is so once changes are followed again.
-      if (lacking.some(look => !look.apart)) await changes.follow(db)
     }
+  } finally {
+    for (const look of looks) look.end()
+  }
+}
+
+/**
+ * Answers from rows that need not belong together, as counters, and that no `asOfOne` looks at: what is changed while it is read is answered as it was read.
+ * @param at holds what it finds, and is run again for what it lacked: what it found may be gone by then
+ */
+export async function eachOnce(changes: Changes, db: Db, looks: readonly Lacking[], at: () => void): Promise<void> {
+  try {
+    await changes.follow(db)
+    at()
+    const lacking = looks.filter(look => look.lacks())
+    if (lacking.length === 0) return
+    await Promise.all(lacking.map(look => look.load(db)))
+    for (const look of lacking) look.keep()
+    at()
   } finally {
     for (const look of looks) look.end()
   }
@@ -48,29 +62,34 @@ type Source<Value> = {
   load(db: Db, ids: readonly string[]): Promise<Iterable<readonly [id: string, value: Value]>>
   keep(lasting: readonly (readonly [id: string, value: Value])[]): void
   isAmong(changed: ReadonlySet<string>, id: string, value: Value | null): boolean
-  /** Of each load that is under way, what was changed since it was asked. */
+  /** Of each look that has loaded, what was changed since. */
   readonly loading: Set<Set<string>>
+}
+
+/** What a look has loaded, null what it looked for in vain; what of it is not kept yet; and what was changed since it asked. */
+type Loaded<Value> = {
+  readonly own: Map<string, Value | null>
+  readonly changed: Set<string>
+  lasting: (readonly [id: string, value: Value])[]
 }
 
 /** A look that holds what it has loaded itself, as long as no change of it was noted: not everything can be kept. */
 class OwnLook<Value> implements Look<Value> {
   readonly #source: Source<Value>
-  readonly apart: boolean
   /** Null until something is lacking: most find all that they ask for. */
   #lacking: Set<string> | null = null
-  #loaded: { readonly changed: Set<string>; readonly own: Map<string, Value | null> } | null = null
+  #loaded: Loaded<Value> | null = null
 
-  constructor(source: Source<Value>, { apart }: HowToLook) {
+  constructor(source: Source<Value>) {
     this.#source = source
-    this.apart = apart
   }
 
   get(id: string): Value | undefined {
     const kept = this.#source.kept(id)
     if (kept !== undefined) return kept
-    // Null is what was looked for in vain.
-    const own = this.#loaded?.own.get(id)
-    if (own === undefined || (!this.apart && this.#source.isAmong(this.#loaded!.changed, id, own))) {
+    const loaded = this.#loaded
+    const own = loaded?.own.get(id)
+    if (own === undefined || this.#source.isAmong(loaded!.changed, id, own)) {
       this.#lacking ??= new Set()
       this.#lacking.add(id)
     }
@@ -85,19 +104,22 @@ class OwnLook<Value> implements Look<Value> {
     const source = this.#source
     const ids = [...(this.#lacking ?? [])]
     this.#lacking = null
-    this.#loaded ??= { changed: new Set(), own: new Map() }
-    const { changed, own } = this.#loaded
-    if (!this.apart) for (const [id, value] of own) if (source.isAmong(changed, id, value)) own.delete(id)
+    this.#loaded ??= { own: new Map(), changed: new Set(), lasting: [] }
+    const { own, changed } = this.#loaded
+    for (const [id, value] of own) if (source.isAmong(changed, id, value)) own.delete(id)
     changed.clear()
     source.loading.add(changed)
-    const loaded = await source.load(db, ids)
+    const lasting = [...(await source.load(db, ids))]
     for (const id of ids) own.set(id, null)
-    const lasting: (readonly [string, Value])[] = []
-    for (const one of loaded) {
-      own.set(...one)
-      if (!source.isAmong(changed, ...one)) lasting.push(one)
-    }
-    source.keep(lasting)
+    for (const one of lasting) own.set(...one)
+    this.#loaded.lasting = lasting
+  }
+
+  keep(): void {
+    const loaded = this.#loaded
+    if (loaded === null || loaded.lasting.length === 0) return
+    this.#source.keep(loaded.lasting.filter(one => !this.#source.isAmong(loaded.changed, ...one)))
+    loaded.lasting = []
   }
 
   end(): void {
@@ -118,7 +140,7 @@ type Parts<Row> = {
 }
 
 /**
- * Rows of a read model, kept in this process and never older than the question: each time they are asked for, what the model has noted since is asked first, and
+ * Rows of a read model, kept in this process and never older than the question: before they are looked at, what the model has noted since is asked, and
  * what was changed is read anew. A row that was read while a change of it was noted is answered, and not kept.
  */
 export class Kept<Row extends { readonly id: string }> implements Dropping {
@@ -147,13 +169,13 @@ export class Kept<Row extends { readonly id: string }> implements Dropping {
   }
 
   /** For `asOfOne`. */
-  look(how = together): Look<Row> {
-    return new OwnLook(this.#source, how)
+  look(): Look<Row> {
+    return new OwnLook(this.#source)
   }
 
-  /** A row, as new as when this was asked; undefined where it does not exist. */
+  /** A row, as new as the question; undefined where it does not exist. */
   row(db: Db, id: string): Promise<Row | undefined> {
-    const look = this.look(apart)
+    const look = this.look()
     return asOfOne(this.#parts.changes, db, [look], () => look.get(id))
   }
 
@@ -211,7 +233,7 @@ export class KeptPairs<Value extends NonNullable<unknown>> implements Dropping {
   }
 
   /** For `asOfOne`: how one stands to whom it is asked about. */
-  look(one: string, how = together): Look<Value> {
+  look(one: string): Look<Value> {
     const { load, none, known } = this.#parts
     const source: Source<Value> = {
       kept: other => this.#ones.get(one)?.others.get(other) ?? known?.(other),
@@ -223,7 +245,7 @@ export class KeptPairs<Value extends NonNullable<unknown>> implements Dropping {
       isAmong: (changed, other) => changed.size > 0 && (changed.has(anyRow) || changed.has(one) || changed.has(other)),
       loading: this.#loading,
     }
-    return new OwnLook(source, how)
+    return new OwnLook(source)
   }
 
   #keep(one: string, lasting: readonly (readonly [other: string, value: Value])[]): void {
