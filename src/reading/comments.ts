@@ -24,7 +24,7 @@ import {
   mustSeePost,
   ruleModels,
 } from './rules.ts'
-import { type Standing, standingsOf } from './standings.ts'
+import { type Standing, standingLooks } from './standings.ts'
 
 /** What comment views are made of. */
 export const commentModels = [...ruleModels, commentsModel, likesModel] as const
@@ -176,17 +176,17 @@ async function found(reading: Reading, viewerId: ViewerId, ids: readonly Comment
   const wanted = new Set(ids)
   const authors = authorLooks(reading, viewerId)
   const comments = commentLooks(reading, authors)
-  const [{ seen, accounts }, standings] = await Promise.all([
-    asOfOne(kept.changes, db, [...comments.looks, ...authors.looks], () => {
-      const accounts = new Map<AccountId, Author>()
-      return { seen: comments.see(wanted, accounts), accounts }
-    }),
-    standingsOf(reading, viewerId, wanted),
-  ])
+  const standings = standingLooks(reading, viewerId)
+  const look = () => {
+    const accounts = new Map<AccountId, Author>()
+    standings.look(wanted)
+    return { seen: comments.see(wanted, accounts), accounts }
+  }
+  const { seen, accounts } = await asOfOne(kept.changes, db, [...comments.looks, ...authors.looks], look, standings.apart)
   return new Map(
     seen.map(comment => {
       const { id, revision } = comment
-      return [id, { view: present(reading, viewerId, comment, standings(id), accounts), revision }]
+      return [id, { view: present(reading, viewerId, comment, standings.of(id), accounts), revision }]
     }),
   )
 }

@@ -13,7 +13,7 @@ import { type MediaView, mediaViewOf } from './media.ts'
 import { fillPage, listOf, type PageOf } from './page.ts'
 import { type Pictures, picturesFor } from './pictures.ts'
 import { type Author, type AuthorLooks, authorLooks, knowable, mayComment, maySeeContent, maySeePost } from './rules.ts'
-import { type Standing, standingsOf } from './standings.ts'
+import { type Standing, standingLooks } from './standings.ts'
 
 /** What post views are made of. */
 export const postModels = [postsModel, mediaModel, likesModel, commentsModel, ...accountModels] as const
@@ -113,19 +113,18 @@ async function found(reading: Reading, viewerId: ViewerId, ids: readonly PostId[
   const wanted = new Set(ids)
   const authors = authorLooks(reading, viewerId)
   const posts = postLooks(reading, viewerId, authors)
-  const [{ seen, accounts }, standings] = await Promise.all([
-    asOfOne(kept.changes, db, [...posts.looks, ...authors.looks], () => {
-      const accounts = new Map<AccountId, Author>()
-      const seen = posts.see(wanted, accounts, post => accountsIn(post, viewerId))
-      return { seen, accounts }
-    }),
-    standingsOf(reading, viewerId, wanted),
-  ])
+  const standings = standingLooks(reading, viewerId)
+  const look = () => {
+    const accounts = new Map<AccountId, Author>()
+    standings.look(wanted)
+    return { seen: posts.see(wanted, accounts, post => accountsIn(post, viewerId)), accounts }
+  }
+  const { seen, accounts } = await asOfOne(kept.changes, db, [...posts.looks, ...authors.looks], look, standings.apart)
   const pictures = picturesFor(reading, viewerId)
   return new Map(
     seen.map(one => {
       const { id, revision } = one.post
-      return [id, { view: present(reading, viewerId, one, accounts, standings(id), pictures), revision }]
+      return [id, { view: present(reading, viewerId, one, accounts, standings.of(id), pictures), revision }]
     }),
   )
 }

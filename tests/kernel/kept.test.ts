@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest'
 import { anyRow, Changes, changesTable, noteChanges } from '../../src/kernel/projecting/changes.ts'
-import { asOfOne, eachOnce, Kept, KeptPairs, type Look } from '../../src/kernel/projecting/kept.ts'
+import { asOfOne, Kept, KeptPairs, type Look } from '../../src/kernel/projecting/kept.ts'
 import { readModel } from '../../src/kernel/projecting/model.ts'
 import { type Db, grouped, OneRequest, sql } from '../../src/kernel/sql.ts'
 import { type TestKernel, testKernel } from '../support/kernel.ts'
@@ -82,9 +82,10 @@ const peeked = (...ids: string[]) => ids.flatMap(id => kept.peek(id) ?? [])
 /** Each as it was read. */
 async function each<Value>(of: Changes, look: Look<Value>, ids: readonly string[]): Promise<(Value | undefined)[]> {
   const found = new Map<string, Value | undefined>()
-  await eachOnce(of, kernel.db, [look], () => {
+  const at = () => {
     for (const id of ids) found.set(id, found.get(id) ?? look.get(id))
-  })
+  }
+  await asOfOne(of, kernel.db, [], at, [look])
   return ids.map(id => found.get(id))
 }
 

@@ -21,38 +21,33 @@ const mostLoads = 4
  * Answers from rows of several kinds that belong together, all of them as of one question: `at` reads what is kept, what it lacked is loaded, and it is run again,
  * until it has all. Read one by one instead, an account that went public after it had blocked could be seen with the relation of before. What changes each time,
  * as the relations of somebody whom thousands follow at this moment, is answered as it was read last.
+ * @param apart looks at rows that need not belong to the others, as counters, and that are looked at in no other way: what they lack in the first run is loaded once.
+ * `at` holds what it found of them, for it may be gone from what is kept in the next run
  */
-export async function asOfOne<T>(changes: Changes, db: Db, looks: readonly Lacking[], at: () => T): Promise<T> {
+export async function asOfOne<T>(
+  changes: Changes,
+  db: Db,
+  looks: readonly Lacking[],
+  at: () => T,
+  apart: readonly Lacking[] = [],
+): Promise<T> {
   try {
+    await changes.follow(db)
     for (let loads = 0; ; loads++) {
-      await changes.follow(db)
-      // Not before: what is kept is as of the last question of anybody, so that whoever looks finds no row that is newer than the others.
-      for (const look of looks) look.keep()
       const value = at()
       const lacking = looks.filter(look => look.lacks())
-      if (lacking.length === 0 || loads === mostLoads) return value
-      await Promise.all(lacking.map(look => look.load(db)))
+      const lackingApart = loads === 0 ? apart.filter(look => look.lacks()) : []
+      if (lacking.length + lackingApart.length === 0 || loads === mostLoads) return value
+      await Promise.all([...lacking, ...lackingApart].map(look => look.load(db)))
+      for (const look of lackingApart) look.keep()
+      if (lacking.length === 0) continue
+      await changes.follow(db)
+      // Not before: what is kept is as of the last question of anybody, so that whoever looks finds no row that is newer than the others.
+      for (const look of lacking) look.keep()
     }
   } finally {
     for (const look of looks) look.end()
-  }
-}
-
-/**
- * Answers from rows that need not belong together, as counters, and that no `asOfOne` looks at: what is changed while it is read is answered as it was read.
- * @param at holds what it finds, and is run again for what it lacked: what it found may be gone by then
- */
-export async function eachOnce(changes: Changes, db: Db, looks: readonly Lacking[], at: () => void): Promise<void> {
-  try {
-    await changes.follow(db)
-    at()
-    const lacking = looks.filter(look => look.lacks())
-    if (lacking.length === 0) return
-    await Promise.all(lacking.map(look => look.load(db)))
-    for (const look of lacking) look.keep()
-    at()
-  } finally {
-    for (const look of looks) look.end()
+    for (const look of apart) look.end()
   }
 }
 
@@ -174,7 +169,10 @@ export class Kept<Row extends { readonly id: string }> implements Dropping {
   }
 
   /** A row, as new as the question; undefined where it does not exist. */
-  row(db: Db, id: string): Promise<Row | undefined> {
+  async row(db: Db, id: string): Promise<Row | undefined> {
+    await this.#parts.changes.follow(db)
+    const kept = this.#rows.get(id)
+    if (kept !== undefined) return kept
     const look = this.look()
     return asOfOne(this.#parts.changes, db, [look], () => look.get(id))
   }
