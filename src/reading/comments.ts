@@ -1,5 +1,5 @@
 import type { AccountId, CommentId, PostId } from '../kernel/ids.ts'
-import { invalid, notFound, Problem } from '../kernel/problem.ts'
+import { invalid, notFound } from '../kernel/problem.ts'
 import { asOfOne } from '../kernel/projecting/kept.ts'
 import { commentsModel } from '../projections/comments/project.ts'
 import {
@@ -17,11 +17,12 @@ import { fillPage, listOf, type PageOf } from './page.ts'
 import {
   type Author,
   type AuthorLooks,
-  authorFacts,
   authorLooks,
   knowable,
   maySeeComment,
   mustSeePost,
+  type PostLooks,
+  postLooks,
   ruleModels,
 } from './rules.ts'
 import { type Standing, standingLooks } from './standings.ts'
@@ -47,8 +48,8 @@ export type CommentView = {
 type Found = { readonly view: CommentView; readonly revision: number }
 
 /**
- * Comments under posts that the viewer may see (the caller has asked), by id; absent where there is a block between the viewer
- * and the author, or the author of the comment that it stands under.
+ * Comments by id under the rules of now; absent where the viewer may not see the post, and where there is a block between the viewer and the author, or the
+ * author of the comment that it stands under.
  */
 export async function commentViews(
   reading: Reading,
@@ -62,7 +63,6 @@ export async function commentViews(
 export async function commentView(reading: Reading, viewerId: ViewerId, id: CommentId): Promise<Found> {
   const comment = (await found(reading, viewerId, [id])).get(id)
   if (comment === undefined) throw notFound('comment')
-  await mustSeePost(reading, viewerId, comment.view.postId).catch(asNoComment)
   return comment
 }
 
@@ -71,14 +71,13 @@ export type SeenComment = Pick<CommentContent, 'postId' | 'authorId' | 'parentId
 
 /** @throws Problem not_found where the viewer may not see the comment or its post */
 export async function mustSeeComment(reading: Reading, viewerId: ViewerId, id: CommentId): Promise<SeenComment> {
-  const row = await reading.kept.comments.row(reading.db, id)
-  if (row === undefined) throw notFound('comment')
-  const [authors] = await Promise.all([
-    authorFacts(reading, viewerId, authorsOf(row)),
-    mustSeePost(reading, viewerId, row.postId).catch(asNoComment),
-  ])
-  if (!isVisible(row, authors)) throw notFound('comment')
-  return row
+  const authors = authorLooks(reading, viewerId)
+  const posts = postLooks(reading, viewerId, authors)
+  const comments = commentLooks(reading, posts, authors)
+  const looks = [...comments.looks, ...posts.looks, ...authors.looks]
+  const [comment] = await asOfOne(reading.kept.changes, reading.db, looks, () => comments.seen([id], new Map()))
+  if (comment === undefined) throw notFound('comment')
+  return comment
 }
 
 type Page = { readonly limit: number; readonly after: number | null }
@@ -150,20 +149,26 @@ const pageOf = (
       ),
   })
 
-/** Comments that the viewer may see under posts that they may see, for what is answered as of one question. */
-export function commentLooks({ kept }: Reading, authors: AuthorLooks) {
+/** Comments, for what is answered as of one question. */
+export function commentLooks({ kept }: Reading, posts: PostLooks, authors: AuthorLooks) {
   const comments = kept.comments.look()
   return {
     looks: [comments],
-    /** @param accounts to which those who wrote and are mentioned are added */
-    see(ids: Iterable<CommentId>, accounts: Map<AccountId, Author>): Written[] {
+    /**
+     * Those that the viewer may see, under posts that they may see.
+     * @param accounts to which those who wrote and are mentioned are added
+     */
+    seen(ids: Iterable<CommentId>, accounts: Map<AccountId, Author>): Written[] {
+      const under = new Map<PostId, boolean>()
       const seen: Written[] = []
       for (const id of ids) {
         const comment = comments.get(id)
         if (comment === undefined) continue
+        const { postId } = comment
+        if (!under.has(postId)) under.set(postId, posts.seen(postId, accounts) !== undefined)
         authors.addTo(accounts, authorsOf(comment))
         authors.addTo(accounts, comment.mentionIds)
-        if (isWritten(comment) && isVisible(comment, accounts)) seen.push(comment)
+        if (under.get(postId)! && isWritten(comment) && isVisible(comment, accounts)) seen.push(comment)
       }
       return seen
     },
@@ -175,14 +180,16 @@ async function found(reading: Reading, viewerId: ViewerId, ids: readonly Comment
   const { db, kept } = reading
   const wanted = new Set(ids)
   const authors = authorLooks(reading, viewerId)
-  const comments = commentLooks(reading, authors)
+  const posts = postLooks(reading, viewerId, authors)
+  const comments = commentLooks(reading, posts, authors)
   const standings = standingLooks(reading, viewerId)
   const look = () => {
     const accounts = new Map<AccountId, Author>()
     standings.look(wanted)
-    return { seen: comments.see(wanted, accounts), accounts }
+    return { seen: comments.seen(wanted, accounts), accounts }
   }
-  const { seen, accounts } = await asOfOne(kept.changes, db, [...comments.looks, ...authors.looks], look, standings.apart)
+  const looks = [...comments.looks, ...posts.looks, ...authors.looks]
+  const { seen, accounts } = await asOfOne(kept.changes, db, looks, look, standings.apart)
   return new Map(
     seen.map(comment => {
       const { id, revision } = comment
@@ -228,9 +235,4 @@ function present(
     counts: { likes, replies: below },
     viewer: { liked, canEdit, canDelete: canEdit || viewerId === postAuthorId },
   }
-}
-
-/** Who may not see a post is not told that this comment stands under one. */
-function asNoComment(error: unknown): never {
-  throw error instanceof Problem && error.code === 'not_found' ? notFound('comment') : error
 }

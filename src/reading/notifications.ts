@@ -15,8 +15,8 @@ import { commentLooks, commentModels } from './comments.ts'
 import type { Reading } from './context.ts'
 import { fillPage, type PageOf } from './page.ts'
 import { picturesFor } from './pictures.ts'
-import { postLooks, postModels, thumbnailUrl } from './posts.ts'
-import { type Author, authorLooks, mayHearOf } from './rules.ts'
+import { isWhole, postModels, thumbnailUrl } from './posts.ts'
+import { type Author, authorLooks, mayHearOf, postLooks } from './rules.ts'
 
 /** What notifications are made of. */
 export const notificationModels = [notificationsModel, ...postModels, ...commentModels] as const
@@ -95,16 +95,16 @@ async function hydrate(
   const { db, kept } = reading
   const authors = authorLooks(reading, accountId)
   const posts = postLooks(reading, accountId, authors)
-  const comments = commentLooks(reading, authors)
+  const comments = commentLooks(reading, posts, authors)
   const about = { posts: present(rows.map(({ post }) => post)), comments: present(rows.map(({ comment }) => comment)) }
   const seen = await asOfOne(kept.changes, db, [...authors.looks, ...posts.looks, ...comments.looks], () => {
     const accounts = new Map<AccountId, Author>()
     for (const { actors } of rows) authors.addTo(accounts, actors)
-    const ofPosts = posts.see(about.posts, accounts, ({ author }) => [author])
-    return { accounts, posts: ofPosts, comments: comments.see(about.comments, accounts) }
+    const ofPosts = about.posts.flatMap(id => posts.seen(id, accounts)?.post ?? []).filter(isWhole)
+    return { accounts, posts: ofPosts, comments: comments.seen(about.comments, accounts) }
   })
   const pictures = picturesFor(reading, accountId)
-  const thumbnails = new Map(seen.posts.map(({ post }) => [post.id, thumbnailUrl(pictures, post)]))
+  const thumbnails = new Map(seen.posts.map(post => [post.id, thumbnailUrl(pictures, post)]))
   const texts = new Map(seen.comments.map(({ id, text }) => [id, text]))
   const views = new Map<NotificationId, NotificationView>()
   for (const { id, type, at, count, ...row } of rows) {

@@ -1,5 +1,5 @@
 import type { Kept } from '../kernel/projecting/kept.ts'
-import type { Db } from '../kernel/sql.ts'
+import type { Database, Db } from '../kernel/sql.ts'
 
 /** One row of a list's skeleton: what it is about, and where it stands. */
 export type Key = { readonly id: string; readonly position: number }
@@ -17,7 +17,7 @@ export const beginnings =
 /** Rows of a list for `fillPage`, from its beginning where that is kept. */
 export const listOf =
   <K extends Key>(
-    { db, kept, of }: { readonly db: Db; readonly kept: Kept<Beginning<K>>; readonly of: string },
+    { db, kept, of }: { readonly db: Database; readonly kept: Kept<Beginning<K>>; readonly of: string },
     fetch: (after: number | null, n: number) => Promise<readonly K[]>,
   ) =>
   async (after: number | null, n: number): Promise<readonly K[]> => {

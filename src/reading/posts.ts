@@ -12,7 +12,7 @@ import type { Reading, ViewerId } from './context.ts'
 import { type MediaView, mediaViewOf } from './media.ts'
 import { fillPage, listOf, type PageOf } from './page.ts'
 import { type Pictures, picturesFor } from './pictures.ts'
-import { type Author, type AuthorLooks, authorLooks, knowable, mayComment, maySeeContent, maySeePost } from './rules.ts'
+import { type Author, authorLooks, knowable, mayComment, maySeeContent, type PostWithAuthor, postLooks } from './rules.ts'
 import { type Standing, standingLooks } from './standings.ts'
 
 /** What post views are made of. */
@@ -79,34 +79,6 @@ export async function postsOf(
   })
 }
 
-/** A post that the viewer may see, and its author as they stand to the viewer. */
-type Seen = { readonly post: WholePost; readonly author: Author }
-
-/** Posts that the viewer may see, for what is answered as of one question. */
-export function postLooks({ kept }: Reading, viewerId: ViewerId, authors: AuthorLooks) {
-  const posts = kept.posts.look()
-  return {
-    looks: [posts],
-    /**
-     * @param accounts to which those that the posts name are added
-     * @param namedBy the accounts of a post that are asked about; its author among them
-     */
-    see(ids: Iterable<PostId>, accounts: Map<AccountId, Author>, namedBy: (post: PostContent) => readonly AccountId[]): Seen[] {
-      const seen: Seen[] = []
-      for (const id of ids) {
-        const post = posts.get(id)
-        if (post === undefined || !isWhole(post)) continue
-        authors.addTo(accounts, namedBy(post))
-        const author = accounts.get(post.author)
-        if (author === undefined) continue
-        const audience = { audience: post.audience, audienceAccountIds: post.audience_accounts }
-        if (maySeePost(viewerId, audience, author, author.relation)) seen.push({ post, author })
-      }
-      return seen
-    },
-  }
-}
-
 async function found(reading: Reading, viewerId: ViewerId, ids: readonly PostId[]): Promise<Map<PostId, Found>> {
   if (ids.length === 0) return new Map()
   const { db, kept } = reading
@@ -117,7 +89,12 @@ async function found(reading: Reading, viewerId: ViewerId, ids: readonly PostId[
   const look = () => {
     const accounts = new Map<AccountId, Author>()
     standings.look(wanted)
-    return { seen: posts.see(wanted, accounts, post => accountsIn(post, viewerId)), accounts }
+    const seen: PostWithAuthor<WholePost>[] = []
+    for (const id of wanted) {
+      const one = posts.seen(id, accounts, post => accountsIn(post, viewerId))
+      if (one !== undefined && isWhole(one.post)) seen.push({ post: one.post, author: one.author })
+    }
+    return { seen, accounts }
   }
   const { seen, accounts } = await asOfOne(kept.changes, db, [...posts.looks, ...authors.looks], look, standings.apart)
   const pictures = picturesFor(reading, viewerId)
@@ -130,7 +107,7 @@ async function found(reading: Reading, viewerId: ViewerId, ids: readonly PostId[
 }
 
 /** The URL of the small picture that stands for a post. */
-export const thumbnailUrl = (pictures: Pictures, { author, media: [first] }: Seen['post']): string =>
+export const thumbnailUrl = (pictures: Pictures, { author, media: [first] }: PostContent): string =>
   pictures.url(author, first!.id, 'thumbnail')
 
 /** Whom a post names to the viewer. */
@@ -142,14 +119,14 @@ const accountsIn = ({ author, mention_ids, audience_accounts }: PostContent, vie
       : [author, ...mention_ids]
 
 /** A post is shown with all of its pictures or not yet: the media model may be behind the posts'. */
-const isWhole = (post: PostContent): post is WholePost => post.media.every(({ width }) => width !== null)
+export const isWhole = (post: PostContent): post is WholePost => post.media.every(({ width }) => width !== null)
 
 type WholePost = Omit<PostContent, 'media'> & { media: (PostPicture & { width: number })[] }
 
 function present(
   reading: Reading,
   viewerId: ViewerId,
-  { post, author }: Seen,
+  { post, author }: PostWithAuthor<WholePost>,
   accounts: ReadonlyMap<AccountId, Author>,
   { likes, below, liked }: Standing,
   pictures: Pictures,

@@ -5,6 +5,7 @@ import { asOfOne } from '../kernel/projecting/kept.ts'
 import type { Db } from '../kernel/sql.ts'
 import { accountsModel } from '../projections/accounts/project.ts'
 import { postsModel } from '../projections/posts/project.ts'
+import type { PostContent } from '../projections/posts/queries.ts'
 import { relationshipsModel } from '../projections/relationships/project.ts'
 import { type AccountFacts, accountNamed, type RelationRow, relationRows } from '../projections/relationships/queries.ts'
 import { sessionsModel } from '../projections/sessions/project.ts'
@@ -180,23 +181,52 @@ export async function mustSeePost(reading: Reading, viewerId: ViewerId, postId: 
   return { postId, authorId: author.id, comments: post.comments, isPrivate: author.isPrivate, relation: author.relation }
 }
 
-/** What the rules ask of a post, and its author as they stand to the viewer; null where there is no such post. Decides nothing. */
+/** A post, and its author as they stand to the viewer. */
+export type PostWithAuthor<Post = PostContent> = { readonly post: Post; readonly author: Author }
+
+/** Posts, for what is answered as of one question. */
+export function postLooks({ kept }: Reading, viewerId: ViewerId, authors: AuthorLooks) {
+  const posts = kept.posts.look()
+  /**
+   * The post, whoever may see it; undefined where there is none, or something of it is lacking.
+   * @param accounts to which its author is added, and who else is `named` by it
+   */
+  const get = (id: PostId, accounts: Map<AccountId, Author>, named?: (post: PostContent) => Iterable<AccountId>) => {
+    const post = posts.get(id)
+    if (post === undefined) return undefined
+    authors.addTo(accounts, [post.author])
+    if (named !== undefined) authors.addTo(accounts, named(post))
+    const author = accounts.get(post.author)
+    return author === undefined ? undefined : { post, author }
+  }
+  return {
+    looks: [posts],
+    get,
+    /** The same of one that the viewer may see. */
+    seen(...asked: Parameters<typeof get>): PostWithAuthor | undefined {
+      const found = get(...asked)
+      if (found === undefined) return undefined
+      const { post, author } = found
+      const audience = { audience: post.audience, audienceAccountIds: post.audience_accounts }
+      return maySeePost(viewerId, audience, author, author.relation) ? found : undefined
+    },
+  }
+}
+
+export type PostLooks = ReturnType<typeof postLooks>
+
+/** A post and its author as they stand to the viewer; null where there is no such post. Decides nothing. */
 export async function postWithAuthor(
   reading: Reading,
   viewerId: ViewerId,
   postId: PostId,
 ): Promise<{ post: PostAudience & { readonly comments: WhoComments }; author: Author } | null> {
-  const { db, kept } = reading
-  const posts = kept.posts.look()
   const authors = authorLooks(reading, viewerId)
-  return asOfOne(kept.changes, db, [posts, ...authors.looks], () => {
-    const post = posts.get(postId)
-    if (post === undefined) return null
-    const found = new Map<AccountId, Author>()
-    authors.addTo(found, [post.author])
-    const author = found.get(post.author)
-    if (author === undefined) return null
-    const { audience, audience_accounts: audienceAccountIds, comments } = post
-    return { post: { audience, audienceAccountIds, comments }, author }
-  })
+  const posts = postLooks(reading, viewerId, authors)
+  const found = await asOfOne(reading.kept.changes, reading.db, [...posts.looks, ...authors.looks], () =>
+    posts.get(postId, new Map()),
+  )
+  if (found === undefined) return null
+  const { audience, audience_accounts: audienceAccountIds, comments } = found.post
+  return { post: { audience, audienceAccountIds, comments }, author: found.author }
 }

@@ -326,9 +326,9 @@ it('answers what belongs together as of one question, whenever it is changed, al
   }
 })
 
-it('answers what is not there as such, and what changes each time as it was read last', async () => {
+it('answers what is not there as such, and what changes each time in one snapshot, with what was kept until then', async () => {
   const all = new Changes()
-  const one = await added('one')
+  const [one, two] = [await added('one'), await added('two')]
   let loads = 0
   let steady = true
   const kept = new Kept<Word>({
@@ -338,20 +338,46 @@ it('answers what is not there as such, and what changes each time as it was read
       if (!steady) await change(one, `the ${loads}th`)
       const found = await load(db, parameters)
       if (!steady) await change(one, 'another')
+      if (loads === 5) await change(two, 'too')
       return found
     },
   })
   const looked = () => {
     const look = kept.look()
-    return asOfOne(all, kernel.db, [look], () => [look.get(one)?.word, look.get(owner)?.word])
+    return asOfOne(all, kernel.db, [look], () => [one, two, owner].map(id => look.get(id)?.word))
   }
-  expect(await looked()).toEqual(['one', undefined])
+  expect(await looked()).toEqual(['one', 'two', undefined])
   steady = false
   await change(one, 'another')
-  expect(await looked()).toEqual([`the ${loads}th`, undefined])
-  expect(loads).toBe(5)
+  expect(await looked()).toEqual(['the 6th', 'too', undefined])
+  expect(loads).toBe(6)
+  expect(kept.peek(one)).toBeUndefined()
   steady = true
-  expect(await looked()).toEqual(['another', undefined])
+  expect(await looked()).toEqual(['another', 'too', undefined])
+})
+
+it('keeps what was read while something was noted that drops nothing that is kept', async () => {
+  const one = await added('one')
+  await wordsOf(await added('another'))
+  meanwhile = async () => {
+    await change(one, 'one', { key: owner, owner: false })
+    await wordsOf()
+  }
+  await wordsOf(one)
+  expect(peeked(one)).toHaveLength(1)
+  let noted = false
+  const { asked, of } = pairs({
+    async meanwhile() {
+      if (noted) return
+      noted = true
+      await change(one, 'one', { key: one, owner: false })
+      await of(randomUUID())
+    },
+  })
+  await of(owner, one)
+  await of(owner, one)
+  expect(asked.slice(0, 1)).toEqual([[one]])
+  expect(asked.flat().filter(id => id === one)).toHaveLength(1)
 })
 
 it('follows changes once for a request, and anew once it has read anything, while it reads, and when it is over', async () => {

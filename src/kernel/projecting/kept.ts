@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { Db } from '../sql.ts'
+import type { Database, Db } from '../sql.ts'
 import { anyRow, type Changes, type Dropping, type Noting } from './changes.ts'
 
 /** Reads what is kept, without awaiting: undefined is what there is not, or what was lacking and is loaded before the next look. */
@@ -11,22 +11,24 @@ type Lacking = {
   load(db: Db): Promise<void>
   /** Keeps what it has loaded, but for what was changed since. */
   keep(): void
+  /** Begins anew, past what is kept and without keeping anything. */
+  alone(): void
   end(): void
 }
 
-/** How often what was lacking, or changed while it was read, is read again. */
+/** How often what was lacking, or changed while it was read, is read again before it is read in one snapshot. */
 const mostLoads = 4
 
 /**
  * Answers from rows of several kinds that belong together, all of them as of one question: `at` reads what is kept, what it lacked is loaded, and it is run again,
- * until it has all. Read one by one instead, an account that went public after it had blocked could be seen with the relation of before. What changes each time,
- * as the relations of somebody whom thousands follow at this moment, is answered as it was read last.
+ * until it has all. Read one by one instead, an account that went public after it had blocked could be seen with the relation of before. What changes each time
+ * is read in one snapshot in the end, and not kept.
  * @param apart looks at rows that need not belong to the others, as counters, and that are looked at in no other way: what they lack in the first run is loaded once.
  * `at` holds what it found of them, for it may be gone from what is kept in the next run
  */
 export async function asOfOne<T>(
   changes: Changes,
-  db: Db,
+  db: Database,
   looks: readonly Lacking[],
   at: () => T,
   apart: readonly Lacking[] = [],
@@ -37,7 +39,8 @@ export async function asOfOne<T>(
       const value = at()
       const lacking = looks.filter(look => look.lacks())
       const lackingApart = loads === 0 ? apart.filter(look => look.lacks()) : []
-      if (lacking.length + lackingApart.length === 0 || loads === mostLoads) return value
+      if (lacking.length + lackingApart.length === 0) return value
+      if (loads === mostLoads) return await inOneSnapshot(db, looks, at)
       await Promise.all([...lacking, ...lackingApart].map(look => look.load(db)))
       for (const look of lackingApart) look.keep()
       if (lacking.length === 0) continue
@@ -51,20 +54,43 @@ export async function asOfOne<T>(
   }
 }
 
+function inOneSnapshot<T>(db: Database, looks: readonly Lacking[], at: () => T): Promise<T> {
+  for (const look of looks) look.alone()
+  return db.transaction(async tx => {
+    for (;;) {
+      const value = at()
+      const lacking = looks.filter(look => look.lacks())
+      if (lacking.length === 0) return value
+      await Promise.all(lacking.map(look => look.load(tx)))
+    }
+  }, 'repeatable read')
+}
+
+/** What was changed since something was asked, and the owners among it that are gone. */
+type Noted = { readonly changed: Set<string>; readonly owners: Set<string> }
+
+function note(loading: Iterable<Noted>, changed: ReadonlySet<string>, owners: ReadonlySet<string>): void {
+  for (const noted of loading) {
+    for (const key of changed) noted.changed.add(key)
+    for (const key of owners) noted.owners.add(key)
+  }
+}
+
 /** Where a look finds what is kept, and what it loads. */
 type Source<Value> = {
   kept(id: string): Value | undefined
   load(db: Db, ids: readonly string[]): Promise<Iterable<readonly [id: string, value: Value]>>
   keep(lasting: readonly (readonly [id: string, value: Value])[]): void
-  isAmong(changed: ReadonlySet<string>, id: string, value: Value | null): boolean
+  /** Whether what was noted may have touched it: exactly where it would be dropped if it were kept. */
+  touches(noted: Noted, id: string, value: Value | null): boolean
   /** Of each look that has loaded, what was changed since. */
-  readonly loading: Set<Set<string>>
+  readonly loading: Set<Noted>
 }
 
 /** What a look has loaded, null what it looked for in vain; what of it is not kept yet; and what was changed since it asked. */
 type Loaded<Value> = {
   readonly own: Map<string, Value | null>
-  readonly changed: Set<string>
+  readonly noted: Noted
   lasting: (readonly [id: string, value: Value])[]
 }
 
@@ -74,17 +100,18 @@ class OwnLook<Value> implements Look<Value> {
   /** Null until something is lacking: most find all that they ask for. */
   #lacking: Set<string> | null = null
   #loaded: Loaded<Value> | null = null
+  #alone = false
 
   constructor(source: Source<Value>) {
     this.#source = source
   }
 
   get(id: string): Value | undefined {
-    const kept = this.#source.kept(id)
+    const kept = this.#alone ? undefined : this.#source.kept(id)
     if (kept !== undefined) return kept
     const loaded = this.#loaded
     const own = loaded?.own.get(id)
-    if (own === undefined || this.#source.isAmong(loaded!.changed, id, own)) {
+    if (own === undefined || this.#source.touches(loaded!.noted, id, own)) {
       this.#lacking ??= new Set()
       this.#lacking.add(id)
     }
@@ -99,11 +126,12 @@ class OwnLook<Value> implements Look<Value> {
     const source = this.#source
     const ids = [...(this.#lacking ?? [])]
     this.#lacking = null
-    this.#loaded ??= { own: new Map(), changed: new Set(), lasting: [] }
-    const { own, changed } = this.#loaded
-    for (const [id, value] of own) if (source.isAmong(changed, id, value)) own.delete(id)
-    changed.clear()
-    source.loading.add(changed)
+    this.#loaded ??= { own: new Map(), noted: { changed: new Set(), owners: new Set() }, lasting: [] }
+    const { own, noted } = this.#loaded
+    for (const [id, value] of own) if (source.touches(noted, id, value)) own.delete(id)
+    noted.changed.clear()
+    noted.owners.clear()
+    if (!this.#alone) source.loading.add(noted)
     const lasting = [...(await source.load(db, ids))]
     for (const id of ids) own.set(id, null)
     for (const one of lasting) own.set(...one)
@@ -113,12 +141,19 @@ class OwnLook<Value> implements Look<Value> {
   keep(): void {
     const loaded = this.#loaded
     if (loaded === null || loaded.lasting.length === 0) return
-    this.#source.keep(loaded.lasting.filter(one => !this.#source.isAmong(loaded.changed, ...one)))
+    this.#source.keep(loaded.lasting.filter(one => !this.#source.touches(loaded.noted, ...one)))
     loaded.lasting = []
   }
 
+  alone(): void {
+    this.end()
+    this.#alone = true
+    this.#lacking = null
+    this.#loaded = null
+  }
+
   end(): void {
-    if (this.#loaded !== null) this.#source.loading.delete(this.#loaded.changed)
+    if (this.#loaded !== null) this.#source.loading.delete(this.#loaded.noted)
   }
 }
 
@@ -152,7 +187,8 @@ export class Kept<Row extends { readonly id: string }> implements Dropping {
       keep: lasting => {
         for (const [id, row] of lasting) if (parts.isWhole?.(row) ?? true) this.#rows.set(id, row)
       },
-      isAmong: (changed, id, row) => (row === null ? changed.has(anyRow) || changed.has(id) : this.#isAmong(changed, row)),
+      touches: ({ changed, owners }, id, row) =>
+        changed.size > 0 && (changed.has(anyRow) || changed.has(id) || (row !== null && this.#belongsTo(owners, row))),
       loading: new Set(),
     }
     parts.changes.add(parts.model, this)
@@ -169,7 +205,7 @@ export class Kept<Row extends { readonly id: string }> implements Dropping {
   }
 
   /** A row, as new as the question; undefined where it does not exist. */
-  async row(db: Db, id: string): Promise<Row | undefined> {
+  async row(db: Database, id: string): Promise<Row | undefined> {
     await this.#parts.changes.follow(db)
     const kept = this.#rows.get(id)
     if (kept !== undefined) return kept
@@ -179,21 +215,19 @@ export class Kept<Row extends { readonly id: string }> implements Dropping {
 
   /** Drops rows that were changed, and those whose owners are gone. */
   drop(changed: ReadonlySet<string>, owners: ReadonlySet<string>): void {
-    for (const loading of this.#source.loading) for (const key of changed) loading.add(key)
+    note(this.#source.loading, changed, owners)
     if (changed.has(anyRow)) {
       this.#rows.clear()
       return
     }
     for (const key of changed) this.#rows.delete(key)
     if (owners.size === 0 || this.#parts.ownersOf === undefined) return
-    for (const [id, row] of this.#rows.entries()) if (this.#isAmong(owners, row)) this.#rows.delete(id)
+    for (const [id, row] of this.#rows.entries()) if (this.#belongsTo(owners, row)) this.#rows.delete(id)
   }
 
-  /** Whether any of these changes may have touched the row. */
-  #isAmong(changed: ReadonlySet<string>, row: Row): boolean {
-    if (changed.size === 0) return false
-    const owners = this.#parts.ownersOf?.(row) ?? []
-    return changed.has(anyRow) || changed.has(row.id) || owners.some(owner => owner !== null && changed.has(owner))
+  #belongsTo(owners: ReadonlySet<string>, row: Row): boolean {
+    if (owners.size === 0 || this.#parts.ownersOf === undefined) return false
+    return this.#parts.ownersOf(row).some(owner => owner !== null && owners.has(owner))
   }
 }
 
@@ -240,7 +274,7 @@ export class KeptPairs<Value extends NonNullable<unknown>> implements Dropping {
         return others.map(other => [other, loaded.get(other) ?? none] as const)
       },
       keep: lasting => this.#keep(one, lasting),
-      isAmong: (changed, other) => changed.size > 0 && (changed.has(anyRow) || changed.has(one) || changed.has(other)),
+      touches: ({ changed, owners }, other) => changed.size > 0 && (changed.has(anyRow) || changed.has(one) || owners.has(other)),
       loading: this.#loading,
     }
     return new OwnLook(source)
@@ -255,7 +289,7 @@ export class KeptPairs<Value extends NonNullable<unknown>> implements Dropping {
   }
 
   drop(changed: ReadonlySet<string>, owners: ReadonlySet<string>): void {
-    for (const loading of this.#loading) for (const key of changed) loading.add(key)
+    note(this.#loading, changed, owners)
     if (changed.has(anyRow)) {
       this.#ones.clear()
       return
