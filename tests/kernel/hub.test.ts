@@ -86,8 +86,10 @@ it('a session that ends just as it connects is cut off, though the row that told
     asked.push(position)
     return false
   })
-  const { closed, out } = transport()
+  const { got, closed, out } = transport()
   await hub.connect(who, out, null)
+  // It is told so, as by the row.
+  expect(got).toEqual(['none'])
   expect(closed).toEqual([4401])
   expect(asked).toEqual([5])
 })

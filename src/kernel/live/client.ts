@@ -52,6 +52,7 @@ export class LiveClient {
   readonly #queue: JournalRow[] = []
   #draining: Promise<void> | null = null
   #closed = false
+  #signedOut = false
 
   constructor(who: Who, transport: Transport, parts: ClientParts, gone: (client: LiveClient) => void) {
     this.who = who
@@ -81,9 +82,7 @@ export class LiveClient {
   async tell(...rows: readonly JournalRow[]): Promise<void> {
     const [row] = rows
     if (row?.type === 'session.revoked') {
-      if (!isOf(row, this.who)) return
-      await this.send({ id: this.#parts.idOf(row.seq), type: row.type, at: row.at, data: { sessionId: this.who.sessionId } })
-      this.close(closings.signedOut, 'session revoked')
+      if (isOf(row, this.who)) await this.signOut({ id: this.#parts.idOf(row.seq), at: row.at })
       return
     }
     const { hydrate, idOf, delivered } = this.#parts
@@ -95,6 +94,14 @@ export class LiveClient {
       await this.send({ id: idOf(row.seq), ...message, at: row.at })
       delivered?.(row, since)
     }
+  }
+
+  /** Says that the session has ended, and closes. @param told the row that told it; none where the session was found ended, by time or before its row came */
+  async signOut(told: { readonly id?: string; readonly at: string } = { at: new Date().toISOString() }): Promise<void> {
+    if (this.#signedOut) return
+    this.#signedOut = true
+    await this.send({ ...told, type: 'session.revoked', data: { sessionId: this.who.sessionId } })
+    this.close(closings.signedOut, 'session revoked')
   }
 
   async send(message: Message): Promise<void> {

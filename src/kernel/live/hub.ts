@@ -119,7 +119,7 @@ export class Hub {
       let from = await this.#startOf(client, lastEventId)
       for (const interest of await this.#interestsOf(who, this.#tail.position, followees)) client.interests.add(interest)
       // It may have ended since it was shown, in a row that lies before the first one that is told.
-      if (!(await this.#parts.open(who, this.#tail.position))) client.close(closings.signedOut, 'session ended')
+      if (!(await this.#parts.open(who, this.#tail.position))) await client.signOut()
       while (from < this.#tail.seq && !client.closed) {
         const until = this.#tail.seq
         const rows = await journal.ofInterests(from, until, [...client.interests], replayAtOnce)
@@ -206,9 +206,7 @@ export class Hub {
       for (const client of clients) {
         client.heartbeat()
         this.#parts.open(client.who, this.#tail.position).then(
-          open => {
-            if (!open) client.close(closings.signedOut, 'session ended')
-          },
+          open => (open ? undefined : client.signOut()),
           error => this.#parts.log.warn({ error: String(error) }, 'a session could not be checked'),
         )
       }
