@@ -116,7 +116,11 @@ export async function underLoad(
     listening.messages.flatMap(({ type, data }) =>
       type === 'notification.created' && data.notification.type === 'comment' ? [data.notification.comment.text] : [],
     )
-  await vi.waitFor(() => expect(told().length).toBeGreaterThanOrEqual(said.length), { timeout: 20_000 })
+  const untold = (): string[] => {
+    const all = new Set(told())
+    return said.filter(text => !all.has(text))
+  }
+  await vi.waitFor(() => expect(untold()).toEqual([]), { timeout: 20_000 })
   listening.end()
   expect(told().sort()).toEqual([...said].sort())
   expect(listening.messages.filter(({ type }) => type === 'resync')).toEqual([])
