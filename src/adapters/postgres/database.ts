@@ -48,7 +48,11 @@ export function openPool(url: string, most: number, onError: (error: Error) => v
   // An idle connection that breaks is replaced by the pool; without a listener the process would end.
   pool.on('error', onError)
   const open = new Set<pg.PoolClient>()
-  pool.on('connect', client => open.add(client))
+  pool.on('connect', client => {
+    open.add(client)
+    // Whoever has it is told by their next statement; but it may break between its making and their having it, and an error that nobody listens to ends the process.
+    client.on('error', () => {})
+  })
   pool.on('remove', client => open.delete(client))
   connections.set(pool, open)
   return pool
@@ -133,7 +137,7 @@ export function database(pool: pg.Pool, limit: Limit = {}, pipeline?: Pipeline):
     async transaction(work, isolation = 'read committed') {
       const client = await pool.connect()
       let broken: Error | undefined
-      // While it is ours the pool does not listen, and a connection that breaks between two statements would end the process.
+      // While it is ours the pool does not listen, and would take one back that broke between two statements.
       const breaks = (error: Error): void => {
         broken = error
       }
