@@ -55,3 +55,48 @@ it('rows of one type that wait are read together and told one by one, in their o
   expect(Math.max(...together)).toBe(50)
   expect(together.length).toBeLessThan(12)
 })
+
+it('whoever is signed out is told nothing else, also while they are slow to read that', async () => {
+  const told: string[] = []
+  const offered: string[] = []
+  const closed: number[] = []
+  let read = (): void => {}
+  const room = new Promise<void>(resolve => {
+    read = resolve
+  })
+  let hydrated = (): void => {}
+  const late = new Promise<void>(resolve => {
+    hydrated = resolve
+  })
+  const client = new LiveClient(
+    { accountId: 'ada', sessionId: 'one' },
+    {
+      async send(text) {
+        told.push((JSON.parse(text) as Message).type)
+        await room
+      },
+      offer: text => void offered.push(text),
+      heartbeat() {},
+      close: code => void closed.push(code),
+    },
+    {
+      log: quiet,
+      idOf: seq => `e-${seq}`,
+      async hydrate(rows) {
+        await late
+        return rows.map(({ type }) => ({ type, data: {} }))
+      },
+    },
+    () => {},
+  )
+  client.take(row(1, 'notification'))
+  const out = client.signOut()
+  hydrated()
+  client.take(row(2, 'notification'))
+  client.offer('{"type":"post.counts"}')
+  await client.tell(row(3, 'notification'))
+  await client.signOut()
+  read()
+  await out
+  expect({ told, offered, closed }).toEqual({ told: ['session.revoked'], offered: [], closed: [4401] })
+})

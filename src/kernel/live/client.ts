@@ -67,7 +67,7 @@ export class LiveClient {
 
   /** A row of its interests, in the journal's order. */
   take(row: JournalRow): void {
-    if (this.#closed || row.seq <= this.after) return
+    if (this.#closed || this.#signedOut || row.seq <= this.after) return
     if (this.#queue.length >= queueLimit) {
       this.close(closings.tooSlow, 'too slow')
       return
@@ -100,11 +100,16 @@ export class LiveClient {
   async signOut(told: { readonly id?: string; readonly at: string } = { at: new Date().toISOString() }): Promise<void> {
     if (this.#signedOut) return
     this.#signedOut = true
-    await this.send({ ...told, type: 'session.revoked', data: { sessionId: this.who.sessionId } })
+    this.#queue.length = 0
+    await this.#write({ ...told, type: 'session.revoked', data: { sessionId: this.who.sessionId } })
     this.close(closings.signedOut, 'session revoked')
   }
 
   async send(message: Message): Promise<void> {
+    if (!this.#signedOut) await this.#write(message)
+  }
+
+  async #write(message: Message): Promise<void> {
     if (this.#closed) return
     let timer: NodeJS.Timeout | undefined
     try {
@@ -121,7 +126,7 @@ export class LiveClient {
 
   /** A message that was framed once for all: dropped where there is no room. */
   offer(frame: string): void {
-    if (!this.#closed) this.#transport.offer(frame)
+    if (!this.#closed && !this.#signedOut) this.#transport.offer(frame)
   }
 
   heartbeat(): void {
