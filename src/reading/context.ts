@@ -5,6 +5,7 @@ import type { Kept, KeptPairs } from '../kernel/projecting/kept.ts'
 import type { Secrets } from '../kernel/secrets.ts'
 import type { Database } from '../kernel/sql.ts'
 import type { CommentContent } from '../projections/comments/queries.ts'
+import type { NotificationRow } from '../projections/notifications/queries.ts'
 import type { PostContent } from '../projections/posts/queries.ts'
 import type { AccountFacts, RelationRow } from '../projections/relationships/queries.ts'
 import type { WhoseSessionRow } from '../projections/sessions/queries.ts'
@@ -29,6 +30,8 @@ export type Reading = {
     /** Of an author's posts, and of the comments of a post, the newest. */
     readonly postsOf: Kept<Beginning<Key>>
     readonly commentsOf: Kept<Beginning<Key>>
+    /** Of what an account is told, the newest, whoever may see it. */
+    readonly notificationsOf: Kept<Beginning<NotificationRow>>
     readonly comments: Kept<CommentContent>
     /** How many like a post or a comment; also 0. */
     readonly likes: Kept<{ readonly id: string; readonly likes: number }>

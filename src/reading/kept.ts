@@ -5,6 +5,8 @@ import { commentsModel } from '../projections/comments/project.ts'
 import { commentContents, countsBelow, newestComments } from '../projections/comments/queries.ts'
 import { likesModel } from '../projections/likes/project.ts'
 import { likeCounts, likedAmong } from '../projections/likes/queries.ts'
+import { notificationsModel } from '../projections/notifications/project.ts'
+import { notificationRows } from '../projections/notifications/queries.ts'
 import { postsModel } from '../projections/posts/project.ts'
 import { postContents, postKeysOf } from '../projections/posts/queries.ts'
 import { relationshipsModel } from '../projections/relationships/project.ts'
@@ -52,6 +54,14 @@ export function keptRows(): Reading['kept'] {
       model: commentsModel,
       most: 10_000,
       load: beginnings((db, of, n) => newestComments(db, { of, after: Number.MAX_SAFE_INTEGER, n })),
+    }),
+    notificationsOf: new Kept({
+      changes,
+      model: notificationsModel,
+      // Who stands in a block with the account is not counted.
+      with: relationshipsModel,
+      most: 5_000,
+      load: beginnings((db, accountId, n) => notificationRows(db, { accountId, after: Number.MAX_SAFE_INTEGER, n })),
     }),
     comments: new Kept({
       changes,

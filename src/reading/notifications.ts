@@ -13,7 +13,7 @@ import {
 import { type AccountItem, accountItem } from './accounts.ts'
 import { commentLooks, commentModels } from './comments.ts'
 import type { Reading } from './context.ts'
-import { fillPage, type PageOf } from './page.ts'
+import { fillPage, listOf, type PageOf } from './page.ts'
 import { picturesFor } from './pictures.ts'
 import { isWhole, postModels, thumbnailUrl } from './posts.ts'
 import { type Author, authorLooks, mayHearOf, postLooks } from './rules.ts'
@@ -42,7 +42,9 @@ export const notificationsPage = (
 ): Promise<PageOf<NotificationView>> =>
   fillPage({
     ...page,
-    fetch: (after, n) => notificationRows(reading.db, { accountId, after: after ?? Number.MAX_SAFE_INTEGER, n }),
+    fetch: listOf<NotificationRow>({ db: reading.db, kept: reading.kept.notificationsOf, of: accountId }, (after, n) =>
+      notificationRows(reading.db, { accountId, after: after ?? Number.MAX_SAFE_INTEGER, n }),
+    ),
     hydrate: rows => hydrate(reading, accountId, rows),
   })
 
@@ -73,7 +75,13 @@ export async function unseenCount(reading: Reading, accountId: AccountId): Promi
   const { items } = await fillPage({
     limit: mostUnseen,
     after: null,
-    fetch: (after, n) => unseenRows(reading.db, { accountId, after: after ?? Number.MAX_SAFE_INTEGER, n }),
+    fetch: async (after, n) => {
+      if (after === null) {
+        const newest = (await reading.kept.notificationsOf.row(reading.db, accountId))!
+        if (newest.isAll || newest.keys.at(-1)!.seen) return newest.keys.filter(({ seen }) => !seen)
+      }
+      return unseenRows(reading.db, { accountId, after: after ?? Number.MAX_SAFE_INTEGER, n })
+    },
     hydrate: rows => hydrate(reading, accountId, rows),
   })
   return items.length

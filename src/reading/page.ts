@@ -4,15 +4,20 @@ import type { Database, Db } from '../kernel/sql.ts'
 /** One row of a list's skeleton: what it is about, and where it stands. */
 export type Key = { readonly id: string; readonly position: number }
 
-/** The beginning of a list, by the id of what it belongs to: as many rows as a page of 20 takes, and one that tells whether more come. */
-export type Beginning<K extends Key> = { readonly id: string; readonly keys: readonly K[] }
+/** The beginning of a list, by the id of what it belongs to: as many rows as a page of 20 takes, and one that tells whether more come. `isAll`: none do. */
+export type Beginning<K extends Key> = { readonly id: string; readonly keys: readonly K[]; readonly isAll: boolean }
 const longest = 21
 
 /** Loads beginnings to be kept. @param fetch the first `n` rows of a list */
 export const beginnings =
   <K extends Key>(fetch: (db: Db, of: string, n: number) => Promise<readonly K[]>) =>
   (db: Db, { ids }: { readonly ids: readonly string[] }): Promise<Beginning<K>[]> =>
-    Promise.all(ids.map(async id => ({ id, keys: await fetch(db, id, longest) })))
+    Promise.all(
+      ids.map(async id => {
+        const keys = await fetch(db, id, longest)
+        return { id, keys, isAll: keys.length < longest }
+      }),
+    )
 
 /** Rows of a list for `fillPage`, from its beginning where that is kept. */
 export const listOf =

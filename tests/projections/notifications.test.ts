@@ -9,9 +9,10 @@ import { NotificationsSeen } from '../../src/domain/notifications/seen.ts'
 import { PostDeleted, PostPublished } from '../../src/domain/posts/post.ts'
 import { Followed, FollowRequestEnded, FollowRequested, Unfollowed } from '../../src/domain/relationships/relationship.ts'
 import type { Event } from '../../src/kernel/events.ts'
+import { anyRow } from '../../src/kernel/projecting/changes.ts'
 import { notificationsModel } from '../../src/projections/notifications/project.ts'
 import { type TestKernel, testKernel } from '../support/kernel.ts'
-import { batches, inBatches, projected } from '../support/projection.ts'
+import { batches, inBatches, projected, type Rows } from '../support/projection.ts'
 
 let kernel: TestKernel
 beforeAll(async () => {
@@ -96,7 +97,8 @@ it('groups the follows of a day, and forgets who follows no more', async () => {
 it('tells of a request until it is answered or taken back, then of its acceptance until the follow ends', async () => {
   const asked = FollowRequested(pair(ben))
   expect((await rowsOf([asked])).notifications).toMatchObject([{ account: ada, type: 'follow_request' }])
-  expect((await rowsOf([asked, FollowRequestEnded({ ...pair(ben), reason: 'withdrawn' })])).notifications).toEqual([])
+  const withdrawn = await rowsOf([asked, FollowRequestEnded({ ...pair(ben), reason: 'withdrawn' })])
+  expect([withdrawn.notifications, withdrawn.changes]).toEqual([[], [{ key: ada, owner: false, position: 2 }]])
   const accepted = [asked, Followed({ ...pair(ben), accepted: true })]
   expect((await rowsOf(accepted)).notifications).toMatchObject([{ account: ben, type: 'follow_accepted' }])
   const { notifications, acts } = await rowsOf([...accepted, unfollowed(ben)])
@@ -168,14 +170,14 @@ it('mentions in captions are told, and seen goes only ahead', async () => {
   expect(seen).toEqual([{ account: ben, position: 5 }])
 })
 
-it('counts who acts, whatever happened, in whatever batches', async () => {
-  const accounts = [ada, ben, eve]
+const accounts = [ada, ben, eve]
+const kinds = (() => {
   const account = fc.constantFrom(...accounts)
   // Whose a post or comment is, and where it stands, never changes.
   const authors = { [photo]: ada, [remark]: ben, [answer]: eve }
   const liking = fc.tuple(account, fc.constantFrom(photo, remark, answer)).map(([actor, id]) => like(actor, id, authors[id]!))
   const following = fc.tuple(account, account).filter(([one, two]) => one !== two)
-  const event: fc.Arbitrary<Event & { minute?: number }> = fc.oneof(
+  const weighted: { weight: number; arbitrary: fc.Arbitrary<Event & { minute?: number }> }[] = [
     { weight: 20, arbitrary: liking.map(data => Liked(data)) },
     { weight: 12, arbitrary: liking.map(data => Unliked(data)) },
     {
@@ -193,9 +195,14 @@ it('counts who acts, whatever happened, in whatever batches', async () => {
     { weight: 1, arbitrary: fc.constant(deleted(photo)) },
     { weight: 1, arbitrary: account.map(erased) },
     { weight: 2, arbitrary: fc.tuple(account, fc.nat(30)).map(([accountId, upTo]) => NotificationsSeen({ accountId, upTo })) },
-  )
+  ]
+  return weighted
+})()
+const anyEvents = fc.array(fc.oneof(...kinds), { maxLength: 40, size: 'max' })
+
+it('counts who acts, whatever happened, in whatever batches', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(event, { maxLength: 40, size: 'max' }), batches, async (events, { sizes, times }) => {
+    fc.asyncProperty(anyEvents, batches, async (events, { sizes, times }) => {
       const rows = await inBatches(kernel.db, notificationsModel, events, sizes, times)
       expect(rows).toEqual(await inBatches(kernel.db, notificationsModel, events, [1]))
       const active = (id: unknown): number =>
@@ -205,5 +212,37 @@ it('counts who acts, whatever happened, in whatever batches', async () => {
       for (const { notification } of rows.acts!) expect(there).toContain(notification)
     }),
     { numRuns: 30 },
+  )
+}, 120_000)
+
+it('notes whose list has changed, but for what went with its post or comment', async () => {
+  /** What each account is told of what still stands. */
+  const lists = ({ notifications, acts, seen }: Rows, gone: ReadonlySet<unknown>) =>
+    new Map(
+      accounts.map(account => [
+        account,
+        JSON.stringify([
+          seen!.filter(row => row.account === account),
+          notifications!
+            .filter(row => row.account === account && !gone.has(row.post) && !gone.has(row.comment))
+            .map(row => [row, acts!.filter(({ notification }) => notification === row.id)]),
+        ]),
+      ]),
+    )
+  await fc.assert(
+    fc.asyncProperty(
+      anyEvents,
+      fc.array(fc.oneof(...kinds.map(({ arbitrary }) => arbitrary)), { minLength: 1, maxLength: 2 }),
+      async (events, more) => {
+        const before = await inBatches(kernel.db, notificationsModel, events, [40])
+        const after = await inBatches(kernel.db, notificationsModel, [...events, ...more], [40])
+        const gone = new Set(after.gone!.map(({ id }) => id))
+        const noted = new Set(after.changes!.flatMap(({ key, position }) => ((position as number) > events.length ? [key] : [])))
+        const then = lists(before, gone)
+        for (const [account, now] of lists(after, gone))
+          if (now !== then.get(account)) expect([...noted].filter(key => key === account || key === anyRow)).not.toEqual([])
+      },
+    ),
+    { numRuns: 60 },
   )
 }, 120_000)

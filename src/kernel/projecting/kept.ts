@@ -159,6 +159,8 @@ class OwnLook<Value> implements Look<Value> {
 
 type Parts<Row> = {
   readonly model: Noting
+  /** Another model that rows are made of, which notes its changes by the same ids. */
+  readonly with?: Noting
   readonly changes: Changes
   /** Rows that are kept at most; those not asked for longest go first. */
   readonly most: number
@@ -192,6 +194,7 @@ export class Kept<Row extends { readonly id: string }> implements Dropping {
       loading: new Set(),
     }
     parts.changes.add(parts.model, this)
+    if (parts.with !== undefined) parts.changes.add(parts.with, this)
   }
 
   /** The row if it is kept, however old. */

@@ -12,6 +12,7 @@ import { NotificationsSeen } from '../../domain/notifications/seen.ts'
 import { PostDeleted } from '../../domain/posts/post.ts'
 import { FollowRequestEnded, Unfollowed } from '../../domain/relationships/relationship.ts'
 import type { EventOf, Recorded } from '../../kernel/events.ts'
+import { anyRow, type Change, noteChanges } from '../../kernel/projecting/changes.ts'
 import { unseen } from '../../kernel/projecting/head.ts'
 import { readModel, type Tables } from '../../kernel/projecting/model.ts'
 import { type Db, rows, sql } from '../../kernel/sql.ts'
@@ -44,7 +45,7 @@ type Steps<Kind extends Step['kind']> = readonly Extract<Step, { kind: Kind }>[]
 /** What each account is told of others' acts: by ids alone, no word of anybody. */
 export const notificationsModel = readModel<E>()({
   name: 'notifications',
-  version: 1,
+  version: 2,
   events: [
     ...notifyingEvents,
     Unliked,
@@ -58,7 +59,8 @@ export const notificationsModel = readModel<E>()({
   tables,
   async project(batch, tx, t) {
     let run: Step[] = []
-    for (const step of (await unseen(batch, tx, t.head)).flatMap(stepsOf)) {
+    const events = await unseen(batch, tx, t.head)
+    for (const step of events.flatMap(stepsOf)) {
       if (run.length > 0 && run[0]!.kind !== step.kind) {
         await write(run, tx, t)
         run = []
@@ -66,8 +68,38 @@ export const notificationsModel = readModel<E>()({
       run.push(step)
     }
     await write(run, tx, t)
+    await noteChanges(tx, t.changes, events.flatMap(changesOf))
   },
 })
+
+/**
+ * Whose list an event may change. What was told of a post or comment that is gone may be kept: the rules leave it out. Who is erased may have acted
+ * on anything.
+ */
+function changesOf(event: Recorded<E>): Change[] {
+  const { position } = event
+  const of = (...keys: readonly string[]) => keys.map(key => ({ key, owner: false, position }))
+  switch (event.type) {
+    case 'Unliked':
+      return of(event.data.authorId)
+    case 'Unfollowed':
+      return of(event.data.followerId, event.data.followeeId)
+    case 'FollowRequestEnded':
+      return of(event.data.followeeId)
+    case 'PostDeleted':
+    case 'CommentDeleted':
+      return []
+    case 'AccountErased':
+      return of(anyRow)
+    case 'NotificationsSeen':
+      return of(event.data.accountId)
+    case 'Followed':
+      // An accepted request goes, too.
+      return of(event.data.followerId, event.data.followeeId)
+    default:
+      return of(...notificationsOf(event).map(({ accountId }) => accountId))
+  }
+}
 
 function stepsOf(event: Recorded<E>): Step[] {
   const { position, at } = event

@@ -1,3 +1,4 @@
+import { changesTable } from '../../kernel/projecting/changes.ts'
 import { head } from '../../kernel/projecting/head.ts'
 import type { Table } from '../../kernel/projecting/model.ts'
 
@@ -25,4 +26,5 @@ export const tables = {
   seen: { columns: 'account uuid primary key, position bigint not null' },
   /** Posts, comments and accounts that nothing may be told of any more, whatever was under way. */
   gone: { columns: 'id uuid primary key' },
+  changes: changesTable,
 } as const satisfies Record<string, Table>
