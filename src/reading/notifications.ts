@@ -104,37 +104,29 @@ async function hydrate(
   const authors = authorLooks(reading, accountId)
   const posts = postLooks(reading, accountId, authors)
   const comments = commentLooks(reading, posts, authors)
-  const about = { posts: present(rows.map(({ post }) => post)), comments: present(rows.map(({ comment }) => comment)) }
-  const seen = await asOfOne(kept.changes, db, [...authors.looks, ...posts.looks, ...comments.looks], () => {
-    const accounts = new Map<AccountId, Author>()
-    for (const { actors } of rows) authors.addTo(accounts, actors)
-    const ofPosts = about.posts.flatMap(id => posts.seen(id, accounts)?.post ?? []).filter(isWhole)
-    return { accounts, posts: ofPosts, comments: comments.seen(about.comments, accounts) }
-  })
   const pictures = picturesFor(reading, accountId)
-  const thumbnails = new Map(seen.posts.map(post => [post.id, thumbnailUrl(pictures, post)]))
-  const texts = new Map(seen.comments.map(({ id, text }) => [id, text]))
-  const views = new Map<NotificationId, NotificationView>()
-  for (const { id, type, at, count, ...row } of rows) {
-    const actors = row.actors
-      .flatMap(actor => seen.accounts.get(actor) ?? [])
-      .filter(({ relation }) => mayHearOf(relation))
-      .slice(0, actorsNamed)
-    const thumbnail = row.post === null ? null : thumbnails.get(row.post)
-    const text = row.comment === null ? null : texts.get(row.comment)
-    if (actors.length === 0 || thumbnail === undefined || text === undefined) continue
-    views.set(id, {
-      id,
-      type,
-      at,
-      actors: actors.map(actor => accountItem(reading, actor)),
-      count,
-      post: row.post && thumbnail ? { id: row.post, thumbnailUrl: thumbnail } : null,
-      comment: row.comment && text !== null ? { id: row.comment, text } : null,
-      seen: row.seen,
-    })
-  }
-  return views
+  const commentIds = new Set(rows.flatMap(({ comment }) => comment ?? []))
+  return asOfOne(kept.changes, db, [...authors.looks, ...posts.looks, ...comments.looks], () => {
+    const accounts = new Map<AccountId, Author>()
+    const texts = new Map(comments.seen(commentIds, accounts).map(({ id, text }) => [id, text]))
+    const views = new Map<NotificationId, NotificationView>()
+    for (const { id, type, at, count, seen, ...row } of rows) {
+      authors.addTo(accounts, row.actors)
+      const actors = row.actors.flatMap(actor => accounts.get(actor) ?? []).filter(({ relation }) => mayHearOf(relation))
+      const post = row.post === null ? null : posts.seen(row.post, accounts)?.post
+      const text = row.comment === null ? null : texts.get(row.comment)
+      if (actors.length === 0 || post === undefined || (post !== null && !isWhole(post)) || text === undefined) continue
+      views.set(id, {
+        id,
+        type,
+        at,
+        actors: actors.slice(0, actorsNamed).map(actor => accountItem(reading, actor)),
+        count,
+        post: post && { id: post.id, thumbnailUrl: thumbnailUrl(pictures, post) },
+        comment: row.comment && text !== null ? { id: row.comment, text } : null,
+        seen,
+      })
+    }
+    return views
+  })
 }
-
-const present = <T>(ids: readonly (T | null)[]): T[] => [...new Set(ids.filter(id => id !== null))]

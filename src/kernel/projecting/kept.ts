@@ -260,6 +260,8 @@ export class KeptPairs<Value extends NonNullable<unknown>> implements Dropping {
   readonly #parts: PairParts<Value>
   readonly #ones: LRUCache<string, { readonly others: Map<string, Value> }>
   readonly #loading: Source<Value>['loading'] = new Set()
+  /** Counts what was kept and dropped: as long as it stays, a look needs not find its one again. */
+  #turn = 0
 
   constructor(parts: PairParts<Value>) {
     this.#parts = parts
@@ -270,11 +272,19 @@ export class KeptPairs<Value extends NonNullable<unknown>> implements Dropping {
   /** For `asOfOne`: how one stands to whom it is asked about. */
   look(one: string): Look<Value> {
     const { load, none, known } = this.#parts
+    let others: ReadonlyMap<string, Value> | undefined
+    let found = -1
     const source: Source<Value> = {
-      kept: other => this.#ones.get(one)?.others.get(other) ?? known?.(other),
-      async load(db, others) {
-        const loaded = new Map(await load(db, { one, others }))
-        return others.map(other => [other, loaded.get(other) ?? none] as const)
+      kept: other => {
+        if (found !== this.#turn) {
+          others = this.#ones.get(one)?.others
+          found = this.#turn
+        }
+        return others?.get(other) ?? known?.(other)
+      },
+      async load(db, asked) {
+        const loaded = new Map(await load(db, { one, others: asked }))
+        return asked.map(other => [other, loaded.get(other) ?? none] as const)
       },
       keep: lasting => this.#keep(one, lasting),
       touches: ({ changed, owners }, other) => changed.size > 0 && (changed.has(anyRow) || changed.has(one) || owners.has(other)),
@@ -289,10 +299,12 @@ export class KeptPairs<Value extends NonNullable<unknown>> implements Dropping {
     for (const [other, value] of lasting.slice(0, mostOthers)) others.set(other, value)
     // Anew, so that its size is counted.
     this.#ones.set(one, { others })
+    this.#turn++
   }
 
   drop(changed: ReadonlySet<string>, owners: ReadonlySet<string>): void {
     note(this.#loading, changed, owners)
+    this.#turn++
     if (changed.has(anyRow)) {
       this.#ones.clear()
       return

@@ -194,9 +194,9 @@ async function act(run: Steps<'act'>, tx: Db, t: T): Promise<void> {
       from said left join ${t.acts} a on a.notification = said."notificationId" and a.actor = said."actorId"
       where said.told or a.actor is not null),
     written as (
-      insert into ${t.acts} as a (notification, actor, account, position, active)
-      select "notificationId", "actorId", "accountId", position, active from acting
-      on conflict (notification, actor) do update set active = excluded.active where a.active <> excluded.active)
+      insert into ${t.acts} as a (notification, actor, position, active)
+      select "notificationId", "actorId", position, active from acting
+      on conflict (actor, notification) do update set active = excluded.active where a.active <> excluded.active)
     insert into ${t.notifications} as n (id, account, type, post, comment, count, first, position, at)
     select "notificationId", "accountId", type, "postId", "commentId", sum(by),
       coalesce(min(position) filter (where fresh), 0), coalesce(max(position) filter (where fresh), 0),
@@ -223,7 +223,7 @@ async function unfollow(run: Steps<'unfollow'>, tx: Db, t: T): Promise<void> {
     with went as (
       update ${t.acts} a set active = false
       from ${rows('s', { followerId: 'uuid', followeeId: 'uuid' }, run)} join ${t.notifications} n on n.account = s."followeeId" and n.type = 'follow'
-      where a.actor = s."followerId" and a.account = s."followeeId" and a.notification = n.id and a.active
+      where a.actor = s."followerId" and a.notification = n.id and a.active
       returning a.notification)
     update ${t.notifications} n set count = n.count - w.by
     from (select notification, count(*)::int as by from went group by notification) w where n.id = w.notification`)

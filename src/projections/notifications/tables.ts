@@ -17,9 +17,8 @@ export const tables = {
   },
   acts: {
     columns: `
-      notification uuid not null, actor uuid not null, account uuid not null, position bigint not null, active boolean not null,
-      primary key (notification, actor), unique (actor, account, notification)`,
-    indexes: ['(notification, position desc) where active'],
+      notification uuid not null, actor uuid not null, position bigint not null, active boolean not null,
+      primary key (actor, notification), unique (notification, position, actor)`,
   },
   /** With a top-level comment go its replies. */
   replies: { columns: 'reply uuid primary key, parent uuid not null, unique (parent, reply)' },
