@@ -29,10 +29,10 @@ export async function noteChanges(tx: Db, changes: RawBuilder<unknown>, noted: r
 
 export type Noting = ReadModel & { readonly t: { readonly changes: RawBuilder<unknown> } }
 
-/** What a model answers: what it noted since, and its fence; a row without a key where that alone is news. */
-type Noted = { readonly model: number; readonly fence: number | null } & (
-  | Change
-  | { readonly key: null; readonly position: null }
+/** What is news of a model: what it noted since, and its fence, by a row without a key, where that is another one. */
+type Noted = { readonly model: number } & (
+  | (Change & { readonly fence: null })
+  | { readonly key: null; readonly position: null; readonly fence: number | null }
 )
 
 /** More changes of a model than this are not followed one by one: all that is kept of it is dropped. */
@@ -112,10 +112,13 @@ export class Changes {
       known[`after${index}`] = position
       known[`fence${index}`] = fence
     }
-    const news = Map.groupBy(await this.#noted(db, known), ({ model }) => this.#models[model]!)
-    for (const [one, noted] of news) {
-      // Its fence may have been learned meanwhile by who asked later.
-      if (noted.length === mostChanges || noted[0]!.fence !== one.fence) await this.#startOver(db, one)
+    const news = Map.groupBy(await this.#noted(db, known), ({ model }) => model)
+    for (const [index, noted] of news) {
+      const one = this.#models[index]!
+      const [first] = noted
+      const fence = first!.key === null ? first!.fence : known[`fence${index}`]
+      // Another one may have been learned meanwhile by who asked later.
+      if (noted.length >= mostChanges || fence !== one.fence) await this.#startOver(db, one)
       else this.#learn(one, noted)
     }
   }
@@ -145,21 +148,27 @@ export class Changes {
     one.position = end!.position
   }
 
+  /**
+   * The positions are bounded from above, too: of a range without known ends Postgres expects a two-hundredth of the rows, of what lies above something a third,
+   * and that it would rather look for in the whole table (measured where many changes had left it large: ten times the time of the question).
+   */
   #question() {
-    return query<Record<string, number | null>, Noted>(p =>
-      sql.join(
-        this.#models.map(
-          ({ model: { key, t } }, index) => sql`
-            (select ${sql.lit(index)}::int as model, f.fence, c.key, c.owner, c.position from (select ${fenceOf(key)} as fence) f
-             left join lateral (
-               select key, owner, position from ${t.changes} where position > ${p[`after${index}`]!}::bigint
-               order by position limit ${sql.lit(mostChanges)}) c on true
-             where c.key is not null or f.fence is distinct from ${p[`fence${index}`]!}::bigint
-             order by c.position)`,
-        ),
-        sql` union all `,
-      ),
-    )
+    return query<Record<string, number | null>, Noted>(p => {
+      const known = this.#models.map(
+        ({ model: { key } }, index) => sql`(${sql.lit(index)}::int, ${sql.lit(key)}, ${p[`fence${index}`]!}::bigint)`,
+      )
+      const fences = sql`
+        select k.model, c.fence, null::uuid as key, null::boolean as owner, null::bigint as position
+        from (values ${sql.join(known)}) k (model, key, fence) left join kernel.consumers c on c.key = k.key
+        where c.fence is distinct from k.fence`
+      const notes = this.#models.map(
+        ({ model: { t } }, index) => sql`
+          (select ${sql.lit(index)}::int, null::bigint, key, owner, position from ${t.changes}
+           where position > ${p[`after${index}`]!}::bigint and position < ${sql.lit(Number.MAX_SAFE_INTEGER)}::bigint
+           order by position limit ${sql.lit(mostChanges)})`,
+      )
+      return sql.join([fences, ...notes], sql` union all `)
+    })
   }
 }
 
