@@ -47,15 +47,16 @@ export type Measured = {
   readonly limits: readonly Figures[]
 }
 
-/** Ours and the machine's in turn, three times each, the first of each after a warm-up that does not count. */
+/** Ours and the machine's in turn, three times each, the first of each after a warm-up that does not count. @param warming seconds of it */
 export async function sideBySide(
   { generator, sizes, deployment, bare }: Parts,
   ours: (round: number) => Job,
   limit: (round: number) => Job,
+  warming = 1,
 ): Promise<Measured> {
   const { postgres } = deployment.pids
   const run = (job: Job, seconds = sizes.seconds): Promise<Figures> => allWell(generator.run({ ...job, inFlight, seconds }))
-  const warm = Math.min(1, sizes.seconds)
+  const warm = warming * Math.min(1, sizes.seconds)
   const all: Figures[] = [await run(ours(0), warm)]
   const limits: Figures[] = [await run(limit(0), warm)]
   const ourCosts = costs(deployment.pids.server, postgres)

@@ -8,8 +8,9 @@ import { allWell, inFlight, type Line, mustBe, type Parts, type Row, sideBySide 
 
 const get = (path: string, { headers }: Reader): Sent => ({ method: 'GET', path: `/v1${path}`, headers })
 
-/** Seconds at most for asking each once, before it is measured. */
-const mostWarming = 10
+/** Seconds at most for asking each once, and for asking on until the server's code is compiled to the end. */
+const mostAsking = 10
+const warmingUp = 2
 
 /** Some paths over HTTP, beside a route that has nothing to do but serialise the answer to the first of them. */
 async function beside(parts: Parts, work: string, requests: readonly Sent[], aim: string, check: string): Promise<Line> {
@@ -20,12 +21,13 @@ async function beside(parts: Parts, work: string, requests: readonly Sent[], aim
   await bare.serve({ page })
   // What is measured is a server that has run for a while; what the first requests take, which find nothing kept, is told beside it.
   const warming = await allWell(
-    generator.run({ kind: 'http', url: deployment.url, requests, once: true, inFlight, seconds: mostWarming }),
+    generator.run({ kind: 'http', url: deployment.url, requests, once: true, inFlight, seconds: mostAsking }),
   )
   const { ours, limit, cpu } = await sideBySide(
     parts,
     () => ({ kind: 'http', url: deployment.url, requests, once: false }),
     () => ({ kind: 'http', url: bare.url, requests: [{ method: 'GET', path: '/page', headers: {} }], once: false }),
+    warmingUp,
   )
   const mean = ours.bytes / ours.done
   if (mean < bytes / 3 || mean > bytes * 3) throw new Error(`${work}: answers of ${mean} bytes, beside one of ${bytes}`)
