@@ -63,6 +63,9 @@ export async function loaded(
     const foundation = await openLoaded({ config, setup, models: allModels }, size)
     try {
       await work(foundation, setup.databaseUrl)
+      // As a network stands that grew for years: else autovacuum and the writing back of all this come beside whatever is measured a minute later.
+      await foundation.db.run(sql`vacuum (freeze, analyze)`)
+      await foundation.db.run(sql`checkpoint`)
     } finally {
       await foundation.close()
     }

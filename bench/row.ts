@@ -33,6 +33,8 @@ export type Row = { readonly name: string; run(parts: Parts): Promise<Line[]> }
 
 export const inFlight = 32
 const rounds = 3
+/** A warm-up goes on while it makes this many times as fast: what runs often is compiled anew for seconds. */
+const stillFaster = 1.05
 
 /** The middle one, by its rate. */
 export const median = <T>(of: readonly T[], by: (one: T) => number): T =>
@@ -47,7 +49,10 @@ export type Measured = {
   readonly limits: readonly Figures[]
 }
 
-/** Ours and the machine's in turn, three times each, the first of each after a warm-up that does not count. @param warming seconds of it */
+/**
+ * Ours and the machine's in turn, three times each, the first of each after a warm-up that does not count: a second, and as many more as make it faster.
+ * @param warming seconds of it at most
+ */
 export async function sideBySide(
   { generator, sizes, deployment, bare }: Parts,
   ours: (round: number) => Job,
@@ -56,9 +61,14 @@ export async function sideBySide(
 ): Promise<Measured> {
   const { postgres } = deployment.pids
   const run = (job: Job, seconds = sizes.seconds): Promise<Figures> => allWell(generator.run({ ...job, inFlight, seconds }))
-  const warm = warming * Math.min(1, sizes.seconds)
-  const all: Figures[] = [await run(ours(0), warm)]
-  const limits: Figures[] = [await run(limit(0), warm)]
+  const warmUp = async (job: Job): Promise<Figures[]> => {
+    const warm: Figures[] = []
+    do warm.push(await run(job, Math.min(1, sizes.seconds)))
+    while (warm.length < warming && warm.at(-1)!.perSecond > (warm.at(-2)?.perSecond ?? 0) * stillFaster)
+    return warm
+  }
+  const all = await warmUp(ours(0))
+  const limits = await warmUp(limit(0))
   const ourCosts = costs(deployment.pids.server, postgres)
   const limitCosts = costs(bare.pid, postgres)
   for (let round = 1; round <= rounds; round++) {
@@ -67,7 +77,7 @@ export async function sideBySide(
   }
   const cpu = postgres === null ? undefined : { ours: ourCosts.each(), limit: limitCosts.each() }
   const rate = ({ perSecond }: Figures): number => perSecond
-  return { ours: median(all.slice(1), rate), limit: median(limits.slice(1), rate), cpu, all, limits }
+  return { ours: median(all.slice(-rounds), rate), limit: median(limits.slice(-rounds), rate), cpu, all, limits }
 }
 
 /** @throws where anything was refused */

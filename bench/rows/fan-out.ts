@@ -79,7 +79,6 @@ export async function fanningOut(foundation: Foundation): Promise<Line[]> {
     limits.push(await byHand())
   }
   for (const one of [...all, ...limits]) mustBe('rows that were fanned out', one.rows, all[0]!.rows)
-  await db.run(sql`vacuum ${entries}`)
   const rate = ({ seconds, rows }: { seconds: number; rows: number }): number => rows / seconds
   return [
     {

@@ -72,10 +72,6 @@ async function measured(
     await loaded(folder, sizes, async foundation => {
       say('rebuilds the read models')
       await rebuildAll(foundation)
-      // As a network stands that grew for years: else autovacuum and the writing back of all this come while the larger one is measured, and not the small one.
-      say('vacuums')
-      await foundation.db.run(sql`vacuum (freeze, analyze)`)
-      await foundation.db.run(sql`checkpoint`)
     })
     const deployment = await startDeployment(folder, sizes)
     try {
