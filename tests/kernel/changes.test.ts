@@ -1,0 +1,58 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { Changes, changesTable, noteChanges } from '../../src/kernel/projecting/changes.ts'
+import { readModel } from '../../src/kernel/projecting/model.ts'
+import { sql } from '../../src/kernel/sql.ts'
+import { type TestKernel, testKernel } from '../support/kernel.ts'
+
+const model = readModel<never>()({
+  name: 'noted',
+  version: 1,
+  events: [],
+  tables: { changes: changesTable },
+  async project() {},
+})
+const { changes } = model.t
+
+let kernel: TestKernel
+beforeAll(async () => {
+  kernel = await testKernel([model])
+  await kernel.db.run(sql`insert into kernel.consumers (key, checkpoint) values (${model.key}, 0) on conflict (key) do nothing`)
+})
+afterAll(() => kernel.close())
+
+it('finds what is new by the index alone, however large and unordered many changes have left the table', async () => {
+  await kernel.db.run(sql`alter table ${changes} set (autovacuum_enabled = false)`)
+  const keys = Array.from({ length: 3_000 }, () => randomUUID())
+  for (let round = 0; round < 8; round++) {
+    // Each key has its own order each time.
+    const noted = keys.map((key, n) => ({ key, owner: false, position: round * keys.length + ((n * 1_237) % keys.length) + 1 }))
+    await kernel.db.transaction(tx => noteChanges(tx, changes, noted))
+  }
+  await kernel.db.run(sql`analyze ${changes}`)
+  const dropped: string[] = []
+  const all = new Changes()
+  all.add(model, { drop: changed => void dropped.push(...changed) })
+  const asked: { text: string; values: readonly unknown[] }[] = []
+  const db = {
+    ...kernel.db,
+    runCompiled<Row>(name: string, text: string, values: readonly unknown[]): Promise<Row[]> {
+      asked.push({ text, values })
+      return kernel.db.runCompiled<Row>(name, text, values)
+    },
+  }
+  await all.follow(db)
+  dropped.length = 0
+  const [one] = keys
+  await kernel.db.transaction(tx => noteChanges(tx, changes, [{ key: one!, owner: false, position: 1_000_000 }]))
+  await all.follow(db)
+  expect(dropped).toEqual([one])
+
+  const { text, values } = asked.at(-1)!
+  const plan = await kernel.db.transaction(async tx => {
+    await tx.run(sql`prepare question as ${sql.raw(text)}`)
+    return tx.run(sql`explain execute question (${sql.join(values.map(value => sql.lit(value)))})`)
+  })
+  expect(JSON.stringify(plan)).toMatch(/Index Scan (using|on) changes_position_idx/)
+  expect(JSON.stringify(plan)).not.toContain('Seq Scan on changes')
+})
