@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { Person, type TestApp, testApp } from '../support/app.ts'
+import { type Person, type TestApp, testApp } from '../support/app.ts'
 
 let app: TestApp
 beforeAll(async () => {
@@ -111,48 +111,6 @@ describe('notifications', () => {
     expect(await told(ada, eve)).toEqual([])
     await ada.delete(`/accounts/${ben.id}/block`)
     expect(await types(ada, eve)).toEqual(['like', 'comment'])
-  })
-
-  it('are as they are now on a node that has shown them before', async () => {
-    const other = await testApp(app)
-    try {
-      const [ada, ben, eve] = (await people(3)) as [Person, Person, Person]
-      const post = await ada.publish()
-      const remark = await say(ben, post.id, 'What light!')
-      const there = new Person(other, ada, ada.password, ada.session)
-      const shown = async (...after: Person[]) => {
-        const waiting = await there.get('/notifications', tokens([ada, ...after]))
-        // Without a token the same, from what is kept since.
-        const { body } = await there.get('/notifications')
-        expect(body).toEqual(waiting.body)
-        return [
-          ...body.items.map(({ type, count, seen }: { type: string; count: number; seen: boolean }) =>
-            [type, count, ...(seen ? ['seen'] : [])].join(' '),
-          ),
-          (await there.get('/notifications/unseen')).body.count,
-        ]
-      }
-      expect(await shown(ben)).toEqual(['comment 1', 1])
-      for (const one of [ben, eve]) await one.put(`/posts/${post.id}/like`, undefined, { after: ada.token })
-      expect(await shown(ben, eve)).toEqual(['like 2', 'comment 1', 2])
-      await ada.put(`/accounts/${ben.id}/block`)
-      expect(await shown()).toEqual(['like 1', 1])
-      await ada.delete(`/accounts/${ben.id}/block`)
-      expect(await shown()).toEqual(['like 2', 'comment 1', 2])
-      await ada.put('/notifications/seen')
-      expect(await shown()).toEqual(['like 2 seen', 'comment 1 seen', 0])
-      await eve.follow(ada)
-      expect(await shown(eve)).toEqual(['follow 1', 'like 2 seen', 'comment 1 seen', 1])
-      await eve.delete(`/accounts/${ada.id}/follow`)
-      await eve.delete(`/posts/${post.id}/like`)
-      expect(await shown(eve)).toEqual(['like 1 seen', 'comment 1 seen', 0])
-      await ben.delete(`/comments/${remark.id}`)
-      expect(await shown(ben)).toEqual(['like 1 seen', 0])
-      await ada.delete(`/posts/${post.id}`)
-      expect(await shown()).toEqual([0])
-    } finally {
-      await other.stop()
-    }
   })
 
   it('are counted as unseen beyond the first page, too', async () => {

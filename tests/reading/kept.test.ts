@@ -91,6 +91,39 @@ it('the newest comments of a post', async () => {
   expect(ids(await seen(`/posts/${post.id}/comments`, author.token, author))).toEqual(many.slice(0, 20))
 })
 
+it('the newest of what an account is told, and how much of it is unseen', async () => {
+  const fan = await node.signUp(`fan_${people}`)
+  const told = async () => {
+    const after = [author, viewer, fan].flatMap(({ token }) => token ?? []).join(', ')
+    const waiting = (await seen('/notifications', after, author)).body
+    // Without a token the same, from what is kept since.
+    const { items } = (await seen('/notifications', null, author)).body
+    expect(items).toEqual(waiting.items)
+    const { count } = (await seen('/notifications/unseen', null, author)).body
+    return [...items.map((one: { type: string; count: number }) => `${one.type} ${one.count}`), count]
+  }
+  const post = await author.publish()
+  const { body: comment } = await viewer.post(`/posts/${post.id}/comments`, { text: 'Good light' }, { after: author.token })
+  expect(await told()).toEqual(['comment 1', 1])
+  for (const one of [viewer, fan]) await one.put(`/posts/${post.id}/like`, undefined, { after: author.token })
+  expect(await told()).toEqual(['like 2', 'comment 1', 2])
+  await author.put(`/accounts/${viewer.id}/block`)
+  expect(await told()).toEqual(['like 1', 1])
+  await author.delete(`/accounts/${viewer.id}/block`)
+  expect(await told()).toEqual(['like 2', 'comment 1', 2])
+  await author.put('/notifications/seen')
+  expect(await told()).toEqual(['like 2', 'comment 1', 0])
+  await fan.follow(author)
+  expect(await told()).toEqual(['follow 1', 'like 2', 'comment 1', 1])
+  await fan.delete(`/accounts/${author.id}/follow`)
+  await fan.delete(`/posts/${post.id}/like`)
+  expect(await told()).toEqual(['like 1', 'comment 1', 0])
+  await viewer.delete(`/comments/${comment.id}`)
+  expect(await told()).toEqual(['like 1', 0])
+  await author.delete(`/posts/${post.id}`)
+  expect(await told()).toEqual([0])
+})
+
 it('who is signed in, until the session ends', async () => {
   expect((await seen('/me', viewer.token)).status).toBe(200)
   const { body } = await node.post('/sessions', { login: viewer.username, password: viewer.password })
