@@ -30,7 +30,7 @@ it('the tour of the README works when pasted', async () => {
     .replace('& live=$!', `> $tour/live & live=$!\n${until('^id:')}`)
     .replace('kill $live', `${until('feed.removed')}; kill $live`)
   expect(script.match(/until grep/g)).toHaveLength(2)
-  const run = promisify(execFile)('bash', ['-euo', 'pipefail', '-c', `${script}\ncat $tour/live`], { timeout: 25_000 })
+  const run = promisify(execFile)('bash', ['--norc', '-euo', 'pipefail', '-c', `${script}\ncat $tour/live`], { timeout: 25_000 })
   const { stdout, stderr } = await run
   expect(stderr).toBe('')
   const [answers, operator, live] = stdout.split(/^(\[\n(?: {2}'\w+: \w+, lag \d+',?\n)+\]\n\{"items":\[\]\})/m)
