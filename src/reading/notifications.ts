@@ -13,7 +13,7 @@ import {
 import { type AccountItem, accountItem } from './accounts.ts'
 import { commentLooks, commentModels } from './comments.ts'
 import type { Reading } from './context.ts'
-import { fillPage, listOf, type PageOf } from './page.ts'
+import { fillPage, isAll, listOf, type PageOf } from './page.ts'
 import { picturesFor } from './pictures.ts'
 import { isWhole, postModels, thumbnailUrl } from './posts.ts'
 import { type Author, authorLooks, mayHearOf, postLooks } from './rules.ts'
@@ -78,7 +78,7 @@ export async function unseenCount(reading: Reading, accountId: AccountId): Promi
     fetch: async (after, n) => {
       if (after === null) {
         const newest = (await reading.kept.notificationsOf.row(reading.db, accountId))!
-        if (newest.isAll || newest.keys.at(-1)!.seen) return newest.keys.filter(({ seen }) => !seen)
+        if (isAll(newest) || newest.keys.at(-1)!.seen) return newest.keys.filter(({ seen }) => !seen)
       }
       return unseenRows(reading.db, { accountId, after: after ?? Number.MAX_SAFE_INTEGER, n })
     },

@@ -4,20 +4,18 @@ import type { Database, Db } from '../kernel/sql.ts'
 /** One row of a list's skeleton: what it is about, and where it stands. */
 export type Key = { readonly id: string; readonly position: number }
 
-/** The beginning of a list, by the id of what it belongs to: as many rows as a page of 20 takes, and one that tells whether more come. `isAll`: none do. */
-export type Beginning<K extends Key> = { readonly id: string; readonly keys: readonly K[]; readonly isAll: boolean }
+/** The beginning of a list, by the id of what it belongs to: as many rows as a page of 20 takes, and one that tells whether more come. */
+export type Beginning<K extends Key> = { readonly id: string; readonly keys: readonly K[] }
 const longest = 21
 
 /** Loads beginnings to be kept. @param fetch the first `n` rows of a list */
 export const beginnings =
   <K extends Key>(fetch: (db: Db, of: string, n: number) => Promise<readonly K[]>) =>
   (db: Db, { ids }: { readonly ids: readonly string[] }): Promise<Beginning<K>[]> =>
-    Promise.all(
-      ids.map(async id => {
-        const keys = await fetch(db, id, longest)
-        return { id, keys, isAll: keys.length < longest }
-      }),
-    )
+    Promise.all(ids.map(async id => ({ id, keys: await fetch(db, id, longest) })))
+
+/** Whether a list has no more than its beginning. */
+export const isAll = ({ keys }: Beginning<Key>): boolean => keys.length < longest
 
 /** Rows of a list for `fillPage`, from its beginning where that is kept. */
 export const listOf =

@@ -40,14 +40,8 @@ function trustingTime(commands: Commands): Commands {
 
 /** A sign-up that stops before a step, until it is let go on. */
 async function stalled(username: string, of: unknown, step: string) {
-  let go = (): void => {}
-  const held = new Promise<void>(resolve => {
-    go = resolve
-  })
-  let arrived = (): void => {}
-  const there = new Promise<void>(resolve => {
-    arrived = resolve
-  })
+  const { promise: held, resolve: go } = Promise.withResolvers<void>()
+  const { promise: there, resolve: arrived } = Promise.withResolvers<void>()
   const commands = before(app.app.commands, of, step, async () => {
     arrived()
     await held

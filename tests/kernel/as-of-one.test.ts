@@ -138,10 +138,7 @@ it('follows changes once for a request, and anew once it has read anything, whil
   // What it finds changed it reads, and asks whether that changed meanwhile.
   expect([await word(), await word(), questions]).toEqual(['two', 'two', 3])
   await change(one, 'three')
-  let end = (): void => {}
-  const held = new Promise<void>(resolve => {
-    end = resolve
-  })
+  const { promise: held, resolve: end } = Promise.withResolvers<void>()
   const reading = request.transaction(() => held)
   expect([await word(), questions]).toEqual(['three', 5])
   end()
@@ -190,10 +187,7 @@ it('keeps what was read no sooner than changes are followed: beside it others ar
   const one = await added('one')
   await wordsOf(await added('another'))
   let questions = 0
-  let ask = (): void => {}
-  const asked = new Promise<void>(resolve => {
-    ask = resolve
-  })
+  const { promise: asked, resolve: ask } = Promise.withResolvers<void>()
   const db = {
     ...kernel.db,
     async runCompiled<Row>(name: string, text: string, values: readonly unknown[]): Promise<Row[]> {
@@ -212,14 +206,8 @@ it('keeps what was read no sooner than changes are followed: beside it others ar
 it('keeps nothing of a look that ended while it read', async () => {
   const one = await added('old')
   await wordsOf(await added('another'))
-  let read = (): void => {}
-  const reading = new Promise<void>(resolve => {
-    read = resolve
-  })
-  let answered = (): void => {}
-  const answer = new Promise<void>(resolve => {
-    answered = resolve
-  })
+  const { promise: reading, resolve: read } = Promise.withResolvers<void>()
+  const { promise: answer, resolve: answered } = Promise.withResolvers<void>()
   whileLoading(async () => {
     read()
     await answer

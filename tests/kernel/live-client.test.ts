@@ -18,10 +18,7 @@ const row = (seq: number, type: string): JournalRow => ({
 it('rows of one type that wait are read together and told one by one, in their order', async () => {
   const told: Message[] = []
   const together: number[] = []
-  let open = (): void => {}
-  const gate = new Promise<void>(resolve => {
-    open = resolve
-  })
+  const { promise: gate, resolve: open } = Promise.withResolvers<void>()
   const client = new LiveClient(
     { accountId: 'ada', sessionId: 'one' },
     {
@@ -60,14 +57,8 @@ it('whoever is signed out is told nothing else, also while they are slow to read
   const told: string[] = []
   const offered: string[] = []
   const closed: number[] = []
-  let read = (): void => {}
-  const room = new Promise<void>(resolve => {
-    read = resolve
-  })
-  let hydrated = (): void => {}
-  const late = new Promise<void>(resolve => {
-    hydrated = resolve
-  })
+  const { promise: room, resolve: read } = Promise.withResolvers<void>()
+  const { promise: late, resolve: hydrated } = Promise.withResolvers<void>()
   const client = new LiveClient(
     { accountId: 'ada', sessionId: 'one' },
     {

@@ -194,10 +194,7 @@ it('takes a consumer over from a process that froze in the middle of a batch, wh
   const execute = createExecute(kernel.store, kernel.codec, { now: Date.now })
   const id = randomUUID()
   const frozen = randomUUID()
-  let thaw = (): void => {}
-  const ice = new Promise<void>(resolve => {
-    thaw = resolve
-  })
+  const { promise: ice, resolve: thaw } = Promise.withResolvers<void>()
   await kernel.db.run(sql`update kernel.consumers set holder = ${frozen}, fence = 1, lease_until = now() - interval '1 s'`)
   const batch = kernel.db.transaction(async tx => {
     await advance(tx, counters.key, { holder: frozen, fence: 1 }, 0, 1_000)

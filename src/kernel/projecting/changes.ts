@@ -141,7 +141,8 @@ export class Changes {
   async #startOver(db: Db, one: Followed): Promise<void> {
     const { key, t } = one.model
     const [end] = await db.run<{ fence: number | null; position: number }>(
-      sql`select ${fenceOf(key)} as fence, (select coalesce(max(position), 0) from ${t.changes}) as position`,
+      sql`
+        select (select fence from kernel.consumers where key = ${sql.lit(key)}) as fence, (select coalesce(max(position), 0) from ${t.changes}) as position`,
     )
     for (const kept of one.kept) kept.drop(new Set([anyRow]), new Set())
     one.fence = end!.fence
@@ -171,5 +172,3 @@ export class Changes {
     })
   }
 }
-
-const fenceOf = (key: string) => sql`(select fence from kernel.consumers where key = ${sql.lit(key)})`

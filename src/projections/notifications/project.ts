@@ -36,8 +36,8 @@ type Step =
   | ({ kind: 'act'; active: boolean; position: number; at: string; parentId: string | null } & Told)
   | { kind: 'reply'; reply: string; parent: string }
   | { kind: 'unfollow'; followerId: string; followeeId: string }
-  | { kind: 'drop'; id: string }
-  | { kind: 'forget'; id: string }
+  | { kind: 'drop'; id: string; account: string }
+  | { kind: 'forget'; id: string; isAccount: boolean }
   | { kind: 'see'; account: string; position: number }
 
 type Steps<Kind extends Step['kind']> = readonly Extract<Step, { kind: Kind }>[]
@@ -59,8 +59,13 @@ export const notificationsModel = readModel<E>()({
   tables,
   async project(batch, tx, t) {
     let run: Step[] = []
-    const events = await unseen(batch, tx, t.head)
-    for (const step of events.flatMap(stepsOf)) {
+    const changes: Change[] = []
+    const told = (await unseen(batch, tx, t.head)).flatMap(event =>
+      stepsOf(event).map(step => ({ step, position: event.position })),
+    )
+    for (const { step, position } of told) {
+      const key = changedBy(step)
+      if (key !== null) changes.push({ key, owner: false, position })
       if (run.length > 0 && run[0]!.kind !== step.kind) {
         await write(run, tx, t)
         run = []
@@ -68,36 +73,27 @@ export const notificationsModel = readModel<E>()({
       run.push(step)
     }
     await write(run, tx, t)
-    await noteChanges(tx, t.changes, events.flatMap(changesOf))
+    await noteChanges(tx, t.changes, changes)
   },
 })
 
 /**
- * Whose list an event may change. What was told of a post or comment that is gone may be kept: the rules leave it out. Who is erased may have acted
+ * Whose list a step may change. What was told of a post or comment that is gone may be kept: the rules leave it out. Who is erased may have acted
  * on anything.
  */
-function changesOf(event: Recorded<E>): Change[] {
-  const { position } = event
-  const of = (...keys: readonly string[]) => keys.map(key => ({ key, owner: false, position }))
-  switch (event.type) {
-    case 'Unliked':
-      return of(event.data.authorId)
-    case 'Unfollowed':
-      return of(event.data.followerId, event.data.followeeId)
-    case 'FollowRequestEnded':
-      return of(event.data.followeeId)
-    case 'PostDeleted':
-    case 'CommentDeleted':
-      return []
-    case 'AccountErased':
-      return of(anyRow)
-    case 'NotificationsSeen':
-      return of(event.data.accountId)
-    case 'Followed':
-      // An accepted request goes, too.
-      return of(event.data.followerId, event.data.followeeId)
-    default:
-      return of(...notificationsOf(event).map(({ accountId }) => accountId))
+function changedBy(step: Step): string | null {
+  switch (step.kind) {
+    case 'act':
+      return step.accountId
+    case 'unfollow':
+      return step.followeeId
+    case 'drop':
+    case 'see':
+      return step.account
+    case 'forget':
+      return step.isAccount ? anyRow : null
+    case 'reply':
+      return null
   }
 }
 
@@ -120,17 +116,17 @@ function stepsOf(event: Recorded<E>): Step[] {
       const { followerId, followeeId } = event.data
       return [
         { kind: 'unfollow', followerId, followeeId },
-        { kind: 'drop', id: notificationIds.accepted(followerId, followeeId) },
+        { kind: 'drop', id: notificationIds.accepted(followerId, followeeId), account: followerId },
       ]
     }
     case 'FollowRequestEnded':
-      return [{ kind: 'drop', id: notificationIds.request(event.data.followerId, event.data.followeeId) }]
+      return [requestGone(event.data)]
     case 'PostDeleted':
-      return [{ kind: 'forget', id: event.data.postId }]
+      return [{ kind: 'forget', id: event.data.postId, isAccount: false }]
     case 'CommentDeleted':
-      return [{ kind: 'forget', id: event.data.commentId }]
+      return [{ kind: 'forget', id: event.data.commentId, isAccount: false }]
     case 'AccountErased':
-      return [{ kind: 'forget', id: event.data.accountId }]
+      return [{ kind: 'forget', id: event.data.accountId, isAccount: true }]
     case 'NotificationsSeen':
       return [{ kind: 'see', account: event.data.accountId, position: event.data.upTo }]
     default: {
@@ -139,10 +135,20 @@ function stepsOf(event: Recorded<E>): Step[] {
       if (event.type === 'CommentAdded' && parentId !== null)
         return [{ kind: 'reply', reply: event.data.commentId, parent: parentId }, ...acts]
       if (event.type !== 'Followed' || !event.data.accepted) return acts
-      return [{ kind: 'drop', id: notificationIds.request(event.data.followerId, event.data.followeeId) }, ...acts]
+      return [requestGone(event.data), ...acts]
     }
   }
 }
+
+/** A request that was answered or taken back. */
+const requestGone = ({
+  followerId,
+  followeeId,
+}: Pick<EventOf<typeof FollowRequestEnded>['data'], 'followerId' | 'followeeId'>): Step => ({
+  kind: 'drop',
+  id: notificationIds.request(followerId, followeeId),
+  account: followeeId,
+})
 
 async function write(run: readonly Step[], tx: Db, t: T): Promise<void> {
   switch (run[0]?.kind) {
