@@ -54,10 +54,10 @@ export const commentsRoutes = routes<AppEnv>()
       responses: { 200: listOf(Comment) },
       problems: ['cursor_invalid'],
     }),
+    known,
     maybeSignedIn,
     one,
     query({ ...pageQuery, around: v.optional(v.pipe(Id, v.description('A comment’s id'))) }),
-    known,
     c => {
       const { id } = c.var.params
       const { around, ...asked } = c.var.query
@@ -77,11 +77,11 @@ export const commentsRoutes = routes<AppEnv>()
       responses: { 201: { schema: Comment, headers: { Location: 'Its path', ETag: 'Its version' } } },
       problems: ['forbidden'],
     }),
+    known,
     signedIn,
     limited('comment'),
     one,
     body(NewComment),
-    known,
     async c => {
       const made = creation<'comment'>(c, c.var.body)
       const position = await addComment(c.var.commands, c.var.actor, made, c.var.params.id, c.var.body)
@@ -94,9 +94,9 @@ export const commentsRoutes = routes<AppEnv>()
   .get(
     '/comments/:id',
     describe('A comment', { tag, auth: 'optional', responses: { 200: Comment }, etag: true }),
+    known,
     maybeSignedIn,
     one,
-    known,
     async c => {
       const { view, revision } = await commentView(c.var.reading, c.var.viewerId, c.var.params.id)
       return withEtag(c, view, revision)
@@ -105,10 +105,10 @@ export const commentsRoutes = routes<AppEnv>()
   .patch(
     '/comments/:id',
     describe('Change your comment', { tag, responses: { 200: Comment }, problems: ['forbidden'], etag: true }),
+    known,
     signedIn,
     one,
     body(CommentChanges),
-    known,
     async c => {
       const { id } = c.var.params
       const position = await editComment(c.var.commands, c.var.actor, id, c.var.body, ifMatch(c))
@@ -126,9 +126,9 @@ export const commentsRoutes = routes<AppEnv>()
       responses: { 200: Gone },
       problems: ['forbidden', 'read_model_behind'],
     }),
+    known,
     signedIn,
     one,
-    known,
     async c => {
       const { id } = c.var.params
       acknowledge(c, await deleteComment(c.var.commands, c.var.actor, id))
@@ -144,10 +144,10 @@ export const commentsRoutes = routes<AppEnv>()
       responses: { 200: listOf(Comment) },
       problems: ['cursor_invalid'],
     }),
+    known,
     maybeSignedIn,
     one,
     query(pageQuery),
-    known,
     c =>
       answerPage(c, `replies to ${c.var.params.id}`, c.var.query, page =>
         repliesTo(c.var.reading, c.var.viewerId, c.var.params.id, page),

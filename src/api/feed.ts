@@ -24,8 +24,8 @@ export const feedRoutes = routes<AppEnv>().get(
     responses: { 200: listOf(FeedItem) },
     problems: ['cursor_invalid'],
   }),
+  fresh(...feedModels),
   signedIn,
   query({ ...pageQuery, order: v.optional(v.picklist(['chronological']), 'chronological') }),
-  fresh(...feedModels),
   c => answerPage(c, `feed of ${c.var.actor.id}`, c.var.query, page => feedPage(c.var.reading, c.var.actor.id, page)),
 )

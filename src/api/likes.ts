@@ -43,16 +43,16 @@ async function comment(c: Ctx, type: 'Like' | 'Unlike', id: string) {
 
 /** Likes of posts and comments. */
 export const likesRoutes = routes<AppEnv>()
-  .put('/posts/:id/like', toggle('Like a post', PostLike), signedIn, subject, known, async c =>
+  .put('/posts/:id/like', toggle('Like a post', PostLike), known, signedIn, subject, async c =>
     c.json(await post(c, 'Like', c.var.params.id)),
   )
-  .delete('/posts/:id/like', toggle('Take back the like of a post', PostLike), signedIn, subject, known, async c =>
+  .delete('/posts/:id/like', toggle('Take back the like of a post', PostLike), known, signedIn, subject, async c =>
     c.json(await post(c, 'Unlike', c.var.params.id)),
   )
-  .put('/comments/:id/like', toggle('Like a comment', CommentLike), signedIn, subject, known, async c =>
+  .put('/comments/:id/like', toggle('Like a comment', CommentLike), known, signedIn, subject, async c =>
     c.json(await comment(c, 'Like', c.var.params.id)),
   )
-  .delete('/comments/:id/like', toggle('Take back the like of a comment', CommentLike), signedIn, subject, known, async c =>
+  .delete('/comments/:id/like', toggle('Take back the like of a comment', CommentLike), known, signedIn, subject, async c =>
     c.json(await comment(c, 'Unlike', c.var.params.id)),
   )
   .get(
@@ -64,10 +64,10 @@ export const likesRoutes = routes<AppEnv>()
       responses: { 200: listOf(AccountItem) },
       problems: ['cursor_invalid'],
     }),
+    known,
     maybeSignedIn,
     subject,
     query(pageQuery),
-    known,
     c =>
       answerPage(c, `likes of post ${c.var.params.id}`, c.var.query, page =>
         likers(c.var.reading, c.var.viewerId, c.var.params.id, page),
@@ -81,8 +81,8 @@ export const likesRoutes = routes<AppEnv>()
       responses: { 200: listOf(Post) },
       problems: ['cursor_invalid'],
     }),
+    fresh(...postModels),
     signedIn,
     query(pageQuery),
-    fresh(...postModels),
     c => answerPage(c, `posts liked by ${c.var.actor.id}`, c.var.query, page => likedPosts(c.var.reading, c.var.actor.id, page)),
   )

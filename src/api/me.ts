@@ -65,7 +65,7 @@ const answerMe = async (c: Context, { reading, actor }: Pick<AppEnv['Variables']
 
 /** One's own account. */
 export const meRoutes = routes<AppEnv>()
-  .get('/me', describe('Your account', { tag, responses: { 200: Me }, etag: true }), signedIn, fresh(...meModels), c =>
+  .get('/me', describe('Your account', { tag, responses: { 200: Me }, etag: true }), fresh(...meModels), signedIn, c =>
     answerMe(c, c.var),
   )
   .patch(
@@ -76,9 +76,9 @@ export const meRoutes = routes<AppEnv>()
       responses: { 200: Me },
       etag: true,
     }),
+    fresh(...meModels),
     signedIn,
     body(ProfileChanges),
-    fresh(...meModels),
     async c => {
       const { position } = await changeProfile(c.var.commands, c.var.actor, c.var.body, ifMatch(c))
       await present(c, position, meModels)
@@ -88,9 +88,9 @@ export const meRoutes = routes<AppEnv>()
   .put(
     '/me/username',
     describe('Change your username', { tag, responses: { 200: Me }, problems: ['username_taken'] }),
+    fresh(...meModels),
     signedIn,
     body(NewUsername),
-    fresh(...meModels),
     async c => {
       const { position } = await changeUsername(c.var.commands, c.var.actor, c.var.body.username)
       await present(c, position, meModels)
@@ -105,9 +105,9 @@ export const meRoutes = routes<AppEnv>()
       responses: { 200: Me },
       problems: ['media_not_found', 'media_in_use'],
     }),
+    fresh(...meModels),
     signedIn,
     body(NewAvatar),
-    fresh(...meModels),
     async c => {
       const { position } = await changeAvatar(c.var.commands, c.var.actor, c.var.body.mediaId)
       await present(c, position, meModels)
@@ -122,9 +122,9 @@ export const meRoutes = routes<AppEnv>()
         'A private account shows its posts to its followers alone, the earlier ones too, from the answer on. Back again it accepts who asked.',
       responses: { 200: Me },
     }),
+    fresh(...meModels),
     signedIn,
     body(NewType),
-    fresh(...meModels),
     async c => {
       const { position } = await changeType(c.var.commands, c.var.actor, c.var.body.type)
       await present(c, position, meModels)
@@ -140,8 +140,8 @@ export const meRoutes = routes<AppEnv>()
       responses: { 202: v.object({ erasure: Erasure }) },
       problems: ['reauthentication_required'],
     }),
-    signedIn,
     fresh(...meModels),
+    signedIn,
     async c => {
       const { erasureId, position } = await eraseAccount(c.var.commands, c.var.actor)
       noStore(c)

@@ -72,9 +72,9 @@ export const mediaRoutes = routes<AppEnv>()
         'unavailable',
       ],
     }),
+    fresh(...mediaModels),
     signedIn,
     limited('upload'),
-    fresh(...mediaModels),
     async c => {
       const { id, position } = await withUpload(c, async bytes => {
         const made = creation<'media'>(
@@ -96,9 +96,9 @@ export const mediaRoutes = routes<AppEnv>()
       description: 'In the order of the ids; others’ and unknown ones are left out.',
       responses: { 200: v.object({ items: v.array(Media), nextCursor: v.null() }) },
     }),
+    fresh(...mediaModels),
     signedIn,
     query({ ids }),
-    fresh(...mediaModels),
     async c => {
       const found = await mediaViews(c.var.reading, c.var.actor.id, c.var.query.ids)
       const items = [...new Set(c.var.query.ids)].flatMap(id => found.get(id)?.view ?? [])
@@ -108,9 +108,9 @@ export const mediaRoutes = routes<AppEnv>()
   .get(
     '/media/:id',
     describe('One of your uploads', { tag, responses: { 200: Media }, etag: true }),
+    fresh(...mediaModels),
     signedIn,
     params({ id: Id }),
-    fresh(...mediaModels),
     async c => {
       const { view, revision } = await mediaView(c.var.reading, c.var.actor.id, c.var.params.id)
       return withEtag(c, view, revision)

@@ -15,16 +15,19 @@ type Handler = MiddlewareHandler<HttpEnv & AppEnv>
 export const withParts =
   ({ commands, reading, tokens }: Pick<AppEnv['Variables'], 'commands' | 'reading' | 'tokens'>): MiddlewareHandler =>
   async (c: Context<AppEnv>, next) => {
-    c.set('commands', commands)
+    const request = new OneRequest(reading.db)
+    const own = { ...reading, db: request }
+    c.set('reading', own)
+    c.set('commands', {
+      ...commands,
+      reading: own,
+      async settled(position, models) {
+        await commands.settled(position, models)
+        request.anew()
+      },
+    })
     c.set('tokens', tokens)
     c.set('viewerId', null)
-    // What changes something, or waits for what was changed, reads as of then, not as of when it came.
-    if (c.req.method !== 'GET' || c.req.header('consistency-token') !== undefined) {
-      c.set('reading', reading)
-      return next()
-    }
-    const request = new OneRequest(reading.db)
-    c.set('reading', { ...reading, db: request })
     try {
       await next()
     } finally {
@@ -69,7 +72,10 @@ async function identify(c: Context<HttpEnv & AppEnv>, { accountId, sessionId }: 
   c.set('actor', { id: accountId, sessionId, correlationId: c.get('correlationId') })
 }
 
-/** The models that the handler reads are as new as the request's consistency tokens say. @throws Problem 400, 409 for a bad token, 503 read_model_behind */
+/**
+ * The models that the handler reads are as new as the request's consistency tokens say. Stands before `signedIn`, so that what is asked of changes then is
+ * asked once. @throws Problem 400, 409 for a bad token, 503 read_model_behind
+ */
 export const fresh =
   (...models: readonly ReadModel[]): Handler =>
   async (c, next) => {

@@ -51,9 +51,9 @@ export const notificationsRoutes = routes<AppEnv>()
       responses: { 200: listOf(Notification) },
       problems: ['cursor_invalid'],
     }),
+    known,
     signedIn,
     query(pageQuery),
-    known,
     c =>
       answerPage(c, `notifications of ${c.var.actor.id}`, c.var.query, page =>
         notificationsPage(c.var.reading, c.var.actor.id, page),
@@ -66,9 +66,9 @@ export const notificationsRoutes = routes<AppEnv>()
       description: `Counts up to ${mostUnseen}.`,
       responses: { 200: Unseen },
     }),
+    known,
     signedIn,
     query({}),
-    known,
     async c => c.json({ count: await unseenCount(c.var.reading, c.var.actor.id) }),
   )
   .put(
@@ -78,9 +78,9 @@ export const notificationsRoutes = routes<AppEnv>()
       description: 'Up to one of them, with all that are older; without `upToId` all that there are now.',
       responses: { 200: Unseen },
     }),
+    known,
     signedIn,
     body(v.optional(Seen, {})),
-    known,
     async c => {
       const position = await seeNotifications(c.var.commands, c.var.actor, c.var.body.upToId ?? null)
       await present(c, position, notificationModels)

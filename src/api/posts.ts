@@ -120,9 +120,9 @@ export const postsRoutes = routes<AppEnv>()
       responses: { 201: { schema: Post, headers: { Location: 'Its path', ETag: 'Its version' } } },
       problems: ['media_not_found', 'media_in_use', 'idempotency_key_reused'],
     }),
+    fresh(...ruleModels),
     signedIn,
     body(NewPost),
-    fresh(...ruleModels),
     async c => {
       const made = creation<'post'>(c, c.var.body)
       const position = await createPost(c.var.commands, c.var.actor, made, c.var.body)
@@ -140,9 +140,9 @@ export const postsRoutes = routes<AppEnv>()
       auth: 'optional',
       responses: { 200: v.object({ items: v.array(Post), nextCursor: v.null() }) },
     }),
+    fresh(...postModels),
     maybeSignedIn,
     query({ ids }),
-    fresh(...postModels),
     async c => {
       const found = await postViews(c.var.reading, c.var.viewerId, c.var.query.ids)
       const items = [...new Set(c.var.query.ids)].flatMap(id => found.get(id) ?? [])
@@ -152,9 +152,9 @@ export const postsRoutes = routes<AppEnv>()
   .get(
     '/posts/:id',
     describe('A post', { tag, auth: 'optional', responses: { 200: Post }, etag: true }),
+    fresh(...postModels),
     maybeSignedIn,
     one,
-    fresh(...postModels),
     async c => {
       const { reading, viewerId, params } = c.var
       const { view, revision } = await postView(reading, viewerId, params.id)
@@ -171,10 +171,10 @@ export const postsRoutes = routes<AppEnv>()
       problems: ['forbidden', 'version_conflict', 'read_model_behind'],
       etag: true,
     }),
+    fresh(...ruleModels),
     signedIn,
     one,
     body(PostChanges),
-    fresh(...ruleModels),
     async c => {
       const { media, ...changes } = c.var.body
       const { id } = c.var.params
@@ -192,9 +192,9 @@ export const postsRoutes = routes<AppEnv>()
       responses: { 200: Gone },
       problems: ['forbidden', 'read_model_behind'],
     }),
+    fresh(...ruleModels),
     signedIn,
     one,
-    fresh(...ruleModels),
     async c => {
       const { id } = c.var.params
       acknowledge(c, await deletePost(c.var.commands, c.var.actor, id))
@@ -210,10 +210,10 @@ export const postsRoutes = routes<AppEnv>()
       responses: { 200: listOf(Post) },
       problems: ['cursor_invalid'],
     }),
+    fresh(...postModels),
     maybeSignedIn,
     params({ account: AccountRef }),
     query(pageQuery),
-    fresh(...postModels),
     async c => {
       const author = await mustKnowAccount(c.var.reading, c.var.viewerId, c.var.params.account)
       return answerPage(c, `posts of ${author.id}`, c.var.query, page => postsOf(c.var.reading, c.var.viewerId, author, page))

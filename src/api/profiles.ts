@@ -57,9 +57,9 @@ export const profilesRoutes = routes<AppEnv>()
       auth: 'optional',
       responses: { 200: v.object({ items: v.array(Profile), nextCursor: v.null() }) },
     }),
+    fresh(...profileModels),
     maybeSignedIn,
     query({ ids }),
-    fresh(...profileModels),
     async c => {
       const found = await accountViews(c.var.reading, c.var.viewerId, c.var.query.ids)
       const items = [...new Set(c.var.query.ids)].flatMap(id => found.get(id)?.view ?? [])
@@ -76,25 +76,25 @@ export const profilesRoutes = routes<AppEnv>()
       responses: { 200: Profile },
       etag: true,
     }),
+    fresh(...profileModels),
     maybeSignedIn,
     one,
-    fresh(...profileModels),
     async c => {
       const { view, revision } = await accountView(c.var.reading, c.var.viewerId, c.var.params.account)
       return withEtag(c, view, revision)
     },
   )
-  .get('/accounts/:account/followers', listRoute('followers'), maybeSignedIn, one, query(pageQuery), fresh(...accountModels), c =>
+  .get('/accounts/:account/followers', listRoute('followers'), fresh(...accountModels), maybeSignedIn, one, query(pageQuery), c =>
     answerPage(c, `followers of ${c.var.params.account}`, c.var.query, page =>
       accountsOf(c.var.reading, c.var.viewerId, 'followers', c.var.params.account, page),
     ),
   )
-  .get('/accounts/:account/following', listRoute('following'), maybeSignedIn, one, query(pageQuery), fresh(...accountModels), c =>
+  .get('/accounts/:account/following', listRoute('following'), fresh(...accountModels), maybeSignedIn, one, query(pageQuery), c =>
     answerPage(c, `following of ${c.var.params.account}`, c.var.query, page =>
       accountsOf(c.var.reading, c.var.viewerId, 'following', c.var.params.account, page),
     ),
   )
-  .get('/accounts/:account/mutuals', listRoute('mutuals'), maybeSignedIn, one, query(pageQuery), fresh(...accountModels), c =>
+  .get('/accounts/:account/mutuals', listRoute('mutuals'), fresh(...accountModels), maybeSignedIn, one, query(pageQuery), c =>
     answerPage(c, `mutuals of ${c.var.params.account}`, c.var.query, page =>
       accountsOf(c.var.reading, c.var.viewerId, 'mutuals', c.var.params.account, page),
     ),

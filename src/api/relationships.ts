@@ -59,65 +59,65 @@ export const relationshipsRoutes = routes<AppEnv>()
   .put(
     '/accounts/:account/follow',
     followToggle('Follow an account', 'A private one is asked first: the state is then `requested`.'),
+    known,
     signedIn,
     limited('follow'),
     other,
-    known,
     async c => c.json(await followed(c, 'Follow', c.var.params.account)),
   )
   .delete(
     '/accounts/:account/follow',
     followToggle('Unfollow an account', 'Takes a request back too.'),
+    known,
     signedIn,
     other,
-    known,
     async c => c.json(await followed(c, 'Unfollow', c.var.params.account)),
   )
-  .get('/me/follow-requests', list('Who asks to follow you'), signedIn, query(pageQuery), known, c =>
+  .get('/me/follow-requests', list('Who asks to follow you'), known, signedIn, query(pageQuery), c =>
     answerPage(c, `follow requests of ${c.var.actor.id}`, c.var.query, page =>
       ownAccounts(c.var.reading, c.var.actor.id, 'requests', page),
     ),
   )
-  .put('/me/follow-requests/:account', toggle('Accept a follow request'), signedIn, other, known, async c =>
+  .put('/me/follow-requests/:account', toggle('Accept a follow request'), known, signedIn, other, async c =>
     c.json(await related(c, 'AcceptRequest', c.var.params.account)),
   )
-  .delete('/me/follow-requests/:account', toggle('Refuse a follow request'), signedIn, other, known, async c =>
+  .delete('/me/follow-requests/:account', toggle('Refuse a follow request'), known, signedIn, other, async c =>
     c.json(await related(c, 'RefuseRequest', c.var.params.account)),
   )
   .delete(
     '/me/followers/:account',
     toggle('Remove a follower', 'They are not told. What they could see as a follower is gone for them at once.'),
+    known,
     signedIn,
     other,
-    known,
     async c => c.json(await related(c, 'RemoveFollower', c.var.params.account)),
   )
   .put(
     '/accounts/:account/block',
     toggle('Block an account', 'Ends all follows and requests between you. For them you do not exist any more.'),
+    known,
     signedIn,
     other,
-    known,
     async c => c.json(await related(c, 'Block', c.var.params.account)),
   )
-  .delete('/accounts/:account/block', toggle('Unblock an account'), signedIn, other, known, async c =>
+  .delete('/accounts/:account/block', toggle('Unblock an account'), known, signedIn, other, async c =>
     c.json(await related(c, 'Unblock', c.var.params.account)),
   )
-  .get('/me/blocks', list('Whom you block'), signedIn, query(pageQuery), known, c =>
+  .get('/me/blocks', list('Whom you block'), known, signedIn, query(pageQuery), c =>
     answerPage(c, `blocks of ${c.var.actor.id}`, c.var.query, page => ownAccounts(c.var.reading, c.var.actor.id, 'blocks', page)),
   )
   .put(
     '/accounts/:account/close-friend',
     toggle('Count a follower among your close friends', 'They are not told, and it ends when they follow you no more.'),
+    known,
     signedIn,
     other,
-    known,
     async c => c.json(await related(c, 'AddCloseFriend', c.var.params.account)),
   )
-  .delete('/accounts/:account/close-friend', toggle('Remove a close friend'), signedIn, other, known, async c =>
+  .delete('/accounts/:account/close-friend', toggle('Remove a close friend'), known, signedIn, other, async c =>
     c.json(await related(c, 'RemoveCloseFriend', c.var.params.account)),
   )
-  .get('/me/close-friends', list('Your close friends'), signedIn, query(pageQuery), known, c =>
+  .get('/me/close-friends', list('Your close friends'), known, signedIn, query(pageQuery), c =>
     answerPage(c, `close friends of ${c.var.actor.id}`, c.var.query, page =>
       ownAccounts(c.var.reading, c.var.actor.id, 'closeFriends', page),
     ),

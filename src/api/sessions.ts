@@ -131,9 +131,9 @@ the session. Ignores Idempotency-Key.`,
   .get(
     '/sessions',
     describe('One’s open sessions', { tag, responses: { 200: listOf(Session) }, problems: ['cursor_invalid'] }),
+    fresh(...sessionModels),
     signedIn,
     query(pageQuery),
-    fresh(...sessionModels),
     async c => {
       const { id: accountId, sessionId } = c.var.actor
       return c.json(await sessionPage(c.var.reading, { accountId, sessionId }, c.var.query))
@@ -147,10 +147,10 @@ the session. Ignores Idempotency-Key.`,
       responses: { 204: null },
       problems: ['invalid_credentials'],
     }),
+    fresh(...credentialModels),
     signedIn,
     limited('sign-in'),
     body(Confirmation),
-    fresh(...credentialModels),
     async c => {
       acknowledge(c, await confirmSession(c.var.commands, c.var.actor, c.var.body.password, c.var.clientAddress))
       return c.body(null, 204)
@@ -164,9 +164,9 @@ the session. Ignores Idempotency-Key.`,
       responses: { 204: null },
       problems: ['not_found'],
     }),
+    fresh(...sessionModels),
     signedIn,
     params({ id: Id }),
-    fresh(...sessionModels),
     async c => {
       acknowledge(c, await endSession(c.var.commands, c.var.actor, c.var.params.id))
       return c.body(null, 204)
@@ -179,8 +179,8 @@ the session. Ignores Idempotency-Key.`,
       description: 'All sessions but this one end at once.',
       responses: { 204: null },
     }),
-    signedIn,
     fresh(...sessionModels),
+    signedIn,
     async c => {
       acknowledge(c, await endOtherSessions(c.var.commands, c.var.actor))
       return c.body(null, 204)

@@ -28,16 +28,21 @@ export interface Database extends Db {
   transaction<T>(work: (tx: Db) => Promise<T>, isolation?: 'read committed' | 'repeatable read'): Promise<T>
 }
 
+/** Milliseconds. */
+const asOfMs = 100
+
 /**
  * The database as one request reads it. What it followed of changes serves it until it reads anything else: that is of another time, and could not be laid
- * beside what was followed before. So a page of what is kept costs one question, that of who asks.
+ * beside what was followed before. So a page of what is kept costs one question, that of who asks. Nor does it serve what comes later than `asOfMs`: a
+ * body may come as slowly as its sender likes.
  */
 export class OneRequest implements Database {
   readonly #pool: Database
   /** Reads that began and that ended. */
   #reads = 0
-  /** How many they were when changes were followed last. */
+  /** How many they were when changes were followed last, and when that was. */
   #followed = -1
+  #at = 0
   #over = false
 
   constructor(pool: Database) {
@@ -56,10 +61,16 @@ export class OneRequest implements Database {
 
   /** Follows changes, unless nothing was read since it did. @throws what `ask` throws */
   async follow(ask: (pool: Database) => Promise<void>): Promise<void> {
-    if (this.#followed === this.#reads && !this.#over) return
+    if (this.#followed === this.#reads && performance.now() - this.#at < asOfMs && !this.#over) return
     const reads = this.#reads
     await ask(this.#pool)
     this.#followed = reads
+    this.#at = performance.now()
+  }
+
+  /** What was followed serves no more: something was waited for, and is to be seen. */
+  anew(): void {
+    this.#reads++
   }
 
   /** With the request's answer: whoever still holds it follows anew each time. */

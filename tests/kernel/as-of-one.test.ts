@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { expect, it, vi } from 'vitest'
-import { Changes, noteChanges } from '../../src/kernel/projecting/changes.ts'
+import { Changes } from '../../src/kernel/projecting/changes.ts'
 import { asOfOne, Kept } from '../../src/kernel/projecting/kept.ts'
+import { noteChanges } from '../../src/kernel/projecting/notes.ts'
 import { OneRequest, sql } from '../../src/kernel/sql.ts'
 import {
   added,
@@ -151,6 +152,27 @@ it('follows changes once for a request, and anew once it has read anything, whil
   for (let n = 7; n < 9; n++) {
     await word()
     expect(questions).toBe(n)
+  }
+})
+
+it('follows changes anew for a request that has waited for something, and for one that has taken long', async () => {
+  const one = await added('one')
+  await wordsOf(one)
+  const request = new OneRequest(kernel.db)
+  const word = async () => (await kept.row(request, one))?.word
+  expect(await word()).toBe('one')
+  await change(one, 'two')
+  expect(await word()).toBe('one')
+  request.anew()
+  expect([await word(), await word()]).toEqual(['two', 'two'])
+  await change(one, 'three')
+  expect(await word()).toBe('two')
+  const began = performance.now()
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => began + 60_000)
+  try {
+    expect(await word()).toBe('three')
+  } finally {
+    clock.mockRestore()
   }
 })
 

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { Changes, changesTable, noteChanges } from '../../src/kernel/projecting/changes.ts'
+import { Changes } from '../../src/kernel/projecting/changes.ts'
 import { readModel } from '../../src/kernel/projecting/model.ts'
+import { changesTable, noteChanges } from '../../src/kernel/projecting/notes.ts'
 import { sql } from '../../src/kernel/sql.ts'
 import { type TestKernel, testKernel } from '../support/kernel.ts'
 

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { expect, it } from 'vitest'
-import { anyRow, Changes, noteChanges } from '../../src/kernel/projecting/changes.ts'
+import { Changes } from '../../src/kernel/projecting/changes.ts'
 import { Kept } from '../../src/kernel/projecting/kept.ts'
+import { anyRow, noteChanges } from '../../src/kernel/projecting/notes.ts'
 import { sql } from '../../src/kernel/sql.ts'
 import {
   added,

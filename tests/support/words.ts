@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach } from 'vitest'
-import { Changes, changesTable, noteChanges } from '../../src/kernel/projecting/changes.ts'
+import { Changes } from '../../src/kernel/projecting/changes.ts'
 import { asOfOne, Kept, KeptPairs, type Look } from '../../src/kernel/projecting/kept.ts'
 import { readModel } from '../../src/kernel/projecting/model.ts'
+import { changesTable, noteChanges } from '../../src/kernel/projecting/notes.ts'
 import { type Db, grouped, sql } from '../../src/kernel/sql.ts'
 import { type TestKernel, testKernel } from './kernel.ts'
 

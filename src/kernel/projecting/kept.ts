@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Database, Db } from '../sql.ts'
-import { anyRow, type Changes, type Dropping, type Noting } from './changes.ts'
+import type { Changes, Dropping, Noting } from './changes.ts'
+import { anyRow } from './notes.ts'
 
 /** Reads what is kept, without awaiting: undefined is what there is not, or what was lacking and is loaded before the next look. */
 export type Look<Value> = Lacking & { get(id: string): Value | undefined }

@@ -1,6 +1,7 @@
 import type { Event, EventType, Recorded } from '../events.ts'
 import type { JournalRow } from '../live/journal.ts'
 import { type Db, type RawBuilder, sql } from '../sql.ts'
+import { type Change, noteChanges } from './notes.ts'
 
 /** A table of a read model: its columns with primary key and constraints, and its further indexes as `(…)` or `using … (…)`, filled after a rebuild. */
 export type Table = { readonly columns: string; readonly indexes?: readonly string[] }
@@ -21,6 +22,8 @@ type Parts<E extends Event, Name extends string> = {
   readonly from?: 'beginning' | 'now'
   readonly events: readonly Pick<EventType, 'type'>[]
   readonly tables: Readonly<Record<Name, Table>>
+  /** What an event may change of the rows that processes keep, by the event alone. A model that says so has the table `changes`. */
+  readonly changes?: (event: Recorded<E>) => readonly Change[]
   /**
    * Writes a batch, in the log's order, into `t` and nowhere else. The same events may come again, in any batches: the rows must come out the same.
    */
@@ -28,7 +31,7 @@ type Parts<E extends Event, Name extends string> = {
 }
 
 /** A model without its own types, as the runner sees it. */
-export interface ReadModel extends Omit<Parts<Event, string>, 'kind' | 'from' | 'project'> {
+export interface ReadModel extends Omit<Parts<Event, string>, 'kind' | 'from' | 'changes' | 'project'> {
   readonly kind: 'model' | 'state'
   readonly from: 'beginning' | 'now'
   /** `likes_v1`: the schema that is served, and the key of its checkpoint. */
@@ -64,9 +67,16 @@ export function readModel<E extends Event>() {
         ...(indexes === 'now' ? indexDdl(schema) : []),
       ],
       indexDdl,
-      projectInto: async (schema, batch, tx) =>
-        (await parts.project(batch as unknown as readonly Recorded<E>[], tx, schema === key ? served : tablesOf(schema))) ??
-        undefined,
+      async projectInto(schema, batch, tx) {
+        const events = batch as unknown as readonly Recorded<E>[]
+        const t = schema === key ? served : tablesOf(schema)
+        // What is noted needs none of the rows: it goes out with the first of them.
+        const [projected] = await Promise.all([
+          parts.project(events, tx, t),
+          parts.changes && noteChanges(tx, sql.table(`${schema}.changes`), events.flatMap(parts.changes)),
+        ])
+        return projected ?? undefined
+      },
     }
   }
 }

@@ -13,8 +13,8 @@ import {
   UsernameChanged,
 } from '../../domain/accounts/account.ts'
 import type { Recorded } from '../../kernel/events.ts'
-import { noteChanges } from '../../kernel/projecting/changes.ts'
 import { readModel } from '../../kernel/projecting/model.ts'
+import type { Change } from '../../kernel/projecting/notes.ts'
 import { type Db, type RawBuilder, rows, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
@@ -60,6 +60,7 @@ export const accountsModel = readModel<AccountEvent>()({
     ErasureCompleted,
   ],
   tables,
+  changes: changeOf,
 
   /** Nothing of an account comes after its erasure: first all that is new, then the changes put together, then what goes. */
   async project(batch, tx, t) {
@@ -71,19 +72,19 @@ export const accountsModel = readModel<AccountEvent>()({
     await signUps(batch, tx, t)
     await change([...patches.values()], tx, t)
     await erase(batch, tx, t)
-    await noteChanges(tx, t.changes, batch.flatMap(changeOf))
   },
 })
 
 /** What others see of an account, and what the rules ask of it. */
-const changeOf = ({ type, data: { accountId: key }, position }: Event) =>
-  type === 'ProfileChanged' ||
-  type === 'UsernameChanged' ||
-  type === 'AvatarChanged' ||
-  type === 'AccountTypeChanged' ||
-  type === 'AccountErased'
-    ? [{ key, owner: false, position }]
-    : []
+function changeOf({ type, data: { accountId: key }, position }: Event): Change[] {
+  const isSeen =
+    type === 'ProfileChanged' ||
+    type === 'UsernameChanged' ||
+    type === 'AvatarChanged' ||
+    type === 'AccountTypeChanged' ||
+    type === 'AccountErased'
+  return isSeen ? [{ key, owner: false, position }] : []
+}
 
 type Tables = { readonly [Name in keyof typeof tables]: RawBuilder<unknown> }
 

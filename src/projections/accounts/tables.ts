@@ -1,5 +1,5 @@
-import { changesTable } from '../../kernel/projecting/changes.ts'
 import type { Table } from '../../kernel/projecting/model.ts'
+import { changesTable } from '../../kernel/projecting/notes.ts'
 
 /** `position` is that of the sign-up, `revision` that of the account's stream. An erased account has no row but its receipt's. */
 export const tables = {

@@ -2,9 +2,9 @@ import { AccountErased } from '../../domain/accounts/account.ts'
 import { type CommentAdded, type CommentEdited, type CommentEvent, commentEvents } from '../../domain/comments/comment.ts'
 import { PostDeleted } from '../../domain/posts/post.ts'
 import type { EventOf, Recorded } from '../../kernel/events.ts'
-import { anyRow, type Change, noteChanges } from '../../kernel/projecting/changes.ts'
 import { moveCounters, tally } from '../../kernel/projecting/counters.ts'
 import { lastOf, readModel, type Tables } from '../../kernel/projecting/model.ts'
+import { anyRow, type Change } from '../../kernel/projecting/notes.ts'
 import { type Db, type RawBuilder, rows, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
@@ -20,6 +20,7 @@ export const commentsModel = readModel<Seen>()({
   version: 2,
   events: [...commentEvents, PostDeleted, AccountErased],
   tables,
+  changes: changesOf,
 
   async project(batch, tx, t) {
     const things: string[] = []
@@ -43,7 +44,6 @@ export const commentsModel = readModel<Seen>()({
     const posts = tally(came.map(postOf), went.map(postOf))
     await moveCounters(tx, t.counts, ['post', 'comments'], posts)
     await moveCounters(tx, t.replies, ['comment', 'replies'], tally(came.flatMap(parentOf), went.flatMap(parentOf)))
-    await noteChanges(tx, t.changes, batch.flatMap(changesOf))
     return { topics: [...posts.keys()].map(post => `post:${post}`) }
   },
 })

@@ -1,4 +1,4 @@
-import { changesTable } from '../../kernel/projecting/changes.ts'
+import { changesTable } from '../../kernel/projecting/notes.ts'
 
 /**
  * Comments and replies, how many a post and a comment have, and what is gone for ever: posts, comments and accounts. By post and by parent they are

@@ -3,9 +3,9 @@ import { CommentDeleted } from '../../domain/comments/comment.ts'
 import { type LikeEvent, likeEvents } from '../../domain/likes/like.ts'
 import { PostDeleted } from '../../domain/posts/post.ts'
 import type { EventOf, Recorded } from '../../kernel/events.ts'
-import { anyRow, type Change, noteChanges } from '../../kernel/projecting/changes.ts'
 import { moveCounters, tally } from '../../kernel/projecting/counters.ts'
 import { lastOf, readModel, type Tables } from '../../kernel/projecting/model.ts'
+import { anyRow, type Change } from '../../kernel/projecting/notes.ts'
 import { type Db, type RawBuilder, rows, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
@@ -21,6 +21,7 @@ export const likesModel = readModel<Seen>()({
   version: 3,
   events: [...likeEvents, PostDeleted, CommentDeleted, AccountErased],
   tables,
+  changes: changesOf,
 
   async project(batch, tx, t) {
     const things: string[] = []
@@ -40,7 +41,6 @@ export const likesModel = readModel<Seen>()({
     ]
     const subjects = (by: 1 | -1) => moved.filter(move => move.by === by).map(({ subject }) => subject)
     await moveCounters(tx, t.counts, ['subject', 'likes'], tally(subjects(1), subjects(-1)))
-    await noteChanges(tx, t.changes, batch.flatMap(changesOf))
     return { topics: moved.filter(({ kind }) => kind === 'post').map(({ subject }) => `post:${subject}`) }
   },
 })

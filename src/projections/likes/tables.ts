@@ -1,4 +1,4 @@
-import { changesTable } from '../../kernel/projecting/changes.ts'
+import { changesTable } from '../../kernel/projecting/notes.ts'
 
 /**
  * Who likes what, its counter, and what is gone for ever: posts, comments and accounts. Lists go by the ids as text: were these indexes of the ids themselves,

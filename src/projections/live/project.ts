@@ -1,9 +1,9 @@
 import { AccountErased } from '../../domain/accounts/account.ts'
-import { CommentAdded, CommentDeleted, CommentEdited } from '../../domain/comments/comment.ts'
-import { Liked, Unliked } from '../../domain/likes/like.ts'
+import { CommentAdded, CommentEdited } from '../../domain/comments/comment.ts'
+import { Liked } from '../../domain/likes/like.ts'
 import { type NotifyingEvent, notificationsOf } from '../../domain/notifications/notifications.ts'
 import { PostDeleted, PostEdited, PostPublished } from '../../domain/posts/post.ts'
-import { Blocked, Followed, FollowRequestEnded, FollowRequested, Unfollowed } from '../../domain/relationships/relationship.ts'
+import { Followed, FollowRequested, Unfollowed } from '../../domain/relationships/relationship.ts'
 import { SessionEnded } from '../../domain/sessions/session.ts'
 import type { EventsOf, Recorded } from '../../kernel/events.ts'
 import { type JournalRow, journalKept, type LiveFact } from '../../kernel/live/journal.ts'
@@ -17,16 +17,12 @@ const events = [
   Followed,
   Unfollowed,
   FollowRequested,
-  FollowRequestEnded,
-  Blocked,
   PostPublished,
   PostEdited,
   PostDeleted,
   CommentAdded,
   CommentEdited,
-  CommentDeleted,
   Liked,
-  Unliked,
 ] as const
 
 type LiveEvent = EventsOf<typeof events>
@@ -98,14 +94,8 @@ export const liveModel = readModel<LiveEvent>()({
     const facts = batch.flatMap(event => liveFacts(event).map(fact => ({ ...fact, position: event.position, at: event.at })))
     const last = facts.at(-1)
     if (last === undefined) return
-    const [head] = await tx.run<{ seq: number; before: string | null }>(sql`
-      insert into ${t.head} as h (single, seq, position) values (true, ${facts.length}::bigint, ${last.position}::bigint)
-      on conflict (single) do update set seq = h.seq + excluded.seq, position = excluded.position
-      returning seq, (select at from ${t.journal} order by seq desc limit 1) as before`)
-    const first = head!.seq - facts.length + 1
-    const live: JournalRow[] = facts.map((fact, index) => ({ seq: first + index, ...fact }))
     const columns = {
-      seq: 'bigint',
+      ordinal: 'bigint',
       position: 'bigint',
       at: 'timestamptz',
       kind: 'text',
@@ -113,10 +103,23 @@ export const liveModel = readModel<LiveEvent>()({
       type: 'text',
       ids: 'json',
     } as const
-    await tx.run(sql`insert into ${t.journal} (seq, position, at, kind, key, type, ids)
-      select seq, position, at, kind, key, type, ids from ${rows('said', columns, live)}`)
-    const { seq, before } = head!
-    const isDue = Math.floor(seq / trimmedEvery) > Math.floor((first - 1) / trimmedEvery)
+    const said = rows(
+      'said',
+      columns,
+      facts.map((fact, ordinal) => ({ ordinal, ...fact })),
+    )
+    const [head] = await tx.run<{ first: number; before: string | null }>(sql`
+      with head as (
+        insert into ${t.head} as h (single, seq, position) values (true, ${facts.length}::bigint, ${last.position}::bigint)
+        on conflict (single) do update set seq = h.seq + excluded.seq, position = excluded.position
+        returning seq - ${facts.length}::bigint + 1 as first),
+      written as (
+        insert into ${t.journal} (seq, position, at, kind, key, type, ids)
+        select first + ordinal, position, at, kind, key, type, ids from head, ${said})
+      select first, (select at from ${t.journal} order by seq desc limit 1) as before from head`)
+    const { first, before } = head!
+    const live: JournalRow[] = facts.map((fact, index) => ({ seq: first + index, ...fact }))
+    const isDue = Math.floor((first + facts.length - 1) / trimmedEvery) > Math.floor((first - 1) / trimmedEvery)
     if (isDue || (before !== null && hourOf(before) !== hourOf(last.at))) {
       const kept = new Date(Date.parse(last.at) - journalKept).toISOString()
       await tx.run(sql`delete from ${t.journal} where at < ${kept}`)

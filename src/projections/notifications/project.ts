@@ -12,9 +12,9 @@ import { NotificationsSeen } from '../../domain/notifications/seen.ts'
 import { PostDeleted } from '../../domain/posts/post.ts'
 import { FollowRequestEnded, Unfollowed } from '../../domain/relationships/relationship.ts'
 import type { EventOf, Recorded } from '../../kernel/events.ts'
-import { anyRow, type Change, noteChanges } from '../../kernel/projecting/changes.ts'
 import { unseen } from '../../kernel/projecting/head.ts'
 import { readModel, type Tables } from '../../kernel/projecting/model.ts'
+import { anyRow, noteChanges } from '../../kernel/projecting/notes.ts'
 import { type Db, rows, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
@@ -58,22 +58,21 @@ export const notificationsModel = readModel<E>()({
   ],
   tables,
   async project(batch, tx, t) {
-    let run: Step[] = []
-    const changes: Change[] = []
     const told = (await unseen(batch, tx, t.head)).flatMap(event =>
       stepsOf(event).map(step => ({ step, position: event.position })),
     )
-    for (const { step, position } of told) {
+    const changes = told.flatMap(({ step, position }) => {
       const key = changedBy(step)
-      if (key !== null) changes.push({ key, owner: false, position })
-      if (run.length > 0 && run[0]!.kind !== step.kind) {
-        await write(run, tx, t)
-        run = []
-      }
-      run.push(step)
-    }
-    await write(run, tx, t)
-    await noteChanges(tx, t.changes, changes)
+      return key === null ? [] : { key, owner: false, position }
+    })
+    await Promise.all([
+      writeAll(
+        told.map(({ step }) => step),
+        tx,
+        t,
+      ),
+      noteChanges(tx, t.changes, changes),
+    ])
   },
 })
 
@@ -149,6 +148,19 @@ const requestGone = ({
   id: notificationIds.request(followerId, followeeId),
   account: followeeId,
 })
+
+/** In their order, those of one kind that follow each other at once. */
+async function writeAll(steps: readonly Step[], tx: Db, t: T): Promise<void> {
+  let run: Step[] = []
+  for (const step of steps) {
+    if (run.length > 0 && run[0]!.kind !== step.kind) {
+      await write(run, tx, t)
+      run = []
+    }
+    run.push(step)
+  }
+  await write(run, tx, t)
+}
 
 async function write(run: readonly Step[], tx: Db, t: T): Promise<void> {
   switch (run[0]?.kind) {

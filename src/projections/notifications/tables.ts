@@ -1,6 +1,6 @@
-import { changesTable } from '../../kernel/projecting/changes.ts'
 import { head } from '../../kernel/projecting/head.ts'
 import type { Table } from '../../kernel/projecting/model.ts'
+import { changesTable } from '../../kernel/projecting/notes.ts'
 
 /**
  * A notification and the acts that it tells of. An act that was taken back stays, inactive, so that the same one again tells nothing anew. Keys that only

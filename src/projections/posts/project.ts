@@ -2,9 +2,9 @@ import { AccountErased } from '../../domain/accounts/account.ts'
 import { PostDeleted, PostEdited, PostPublished } from '../../domain/posts/post.ts'
 import type { EventOf, Recorded } from '../../kernel/events.ts'
 import type { AccountId, PostId } from '../../kernel/ids.ts'
-import { type Change, noteChanges } from '../../kernel/projecting/changes.ts'
 import { moveCounters, tally } from '../../kernel/projecting/counters.ts'
 import { readModel } from '../../kernel/projecting/model.ts'
+import type { Change } from '../../kernel/projecting/notes.ts'
 import { rows, sql } from '../../kernel/sql.ts'
 import { postTables } from './tables.ts'
 
@@ -18,6 +18,7 @@ export const postsModel = readModel<Seen>()({
   version: 3,
   events: [PostPublished, PostEdited, PostDeleted, AccountErased],
   tables: postTables,
+  changes: changesOf,
 
   /** Folded to one word a post; what goes goes first. */
   async project(batch, tx, t) {
@@ -72,12 +73,11 @@ export const postsModel = readModel<Seen>()({
       }
     }
     await moveCounters(tx, t.counts, ['author', 'posts'], tally(came, went))
-    await noteChanges(tx, t.changes, batch.flatMap(changesOf))
   },
 })
 
 /** Which posts an event may touch, and whose list of posts. */
-const changesOf = ({ type, data, position }: Recorded<Seen>): Change[] => {
+function changesOf({ type, data, position }: Recorded<Seen>): Change[] {
   switch (type) {
     case 'PostPublished':
       return [{ key: data.authorId, owner: false, position }]

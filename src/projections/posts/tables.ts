@@ -1,6 +1,6 @@
 import type { Audience, Location, WhoComments } from '../../domain/posts/content.ts'
 import type { AccountId, MediaId, PostId } from '../../kernel/ids.ts'
-import { changesTable } from '../../kernel/projecting/changes.ts'
+import { changesTable } from '../../kernel/projecting/notes.ts'
 
 /** One post that is not deleted. `position`: of its publication, which all lists go by. */
 export type PostRow = {

@@ -2,8 +2,8 @@ import { AccountErased } from '../../domain/accounts/account.ts'
 import { type RelationshipEvent, relationshipEvents } from '../../domain/relationships/relationship.ts'
 import type { EventOf, Recorded } from '../../kernel/events.ts'
 import type { AccountId } from '../../kernel/ids.ts'
-import { type Change, noteChanges } from '../../kernel/projecting/changes.ts'
 import { lastOf, readModel, type Tables } from '../../kernel/projecting/model.ts'
+import type { Change } from '../../kernel/projecting/notes.ts'
 import { type Db, type RawBuilder, rows, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
@@ -122,6 +122,8 @@ export const relationshipsModel = readModel<RelationshipsEvent>()({
   version: 2,
   events: [...relationshipEvents, AccountErased],
   tables,
+  changes: changesOf,
+
   async project(batch, tx, t) {
     const erased = batch.flatMap(event => (event.type === 'AccountErased' ? [event.data.accountId] : []))
     if (erased.length > 0) await erase(erased, tx, t)
@@ -130,6 +132,5 @@ export const relationshipsModel = readModel<RelationshipsEvent>()({
       const edges = last.filter(edge => edge.table === table)
       if (edges.length > 0) await write(table, edges, tx, t)
     }
-    await noteChanges(tx, t.changes, batch.flatMap(changesOf))
   },
 })

@@ -1,4 +1,4 @@
-import { changesTable } from '../../kernel/projecting/changes.ts'
+import { changesTable } from '../../kernel/projecting/notes.ts'
 
 /**
  * Edges between accounts, newest by `position`; counts of whoever has any; whom nothing may point to any more. Lists go by the ids as text: were these indexes of

@@ -7,12 +7,12 @@ import {
   SessionStarted,
 } from '../../domain/sessions/session.ts'
 import type { EventOf, Recorded } from '../../kernel/events.ts'
-import { noteChanges } from '../../kernel/projecting/changes.ts'
 import { readModel } from '../../kernel/projecting/model.ts'
+import type { Change } from '../../kernel/projecting/notes.ts'
 import { rows, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
-type Change = {
+type Patch = {
   sessionId: string
   revision: number
   refreshedAt: string | null
@@ -28,21 +28,22 @@ export const sessionsModel = readModel<SessionsEvent>()({
   version: 2,
   events: [SessionStarted, SessionRefreshed, SessionConfirmed, SessionEnded, AccountErased],
   tables,
+  changes: changeOf,
 
   /** A session that ended is never open again, nor is an erased account: first what is new, then the changes put together, then what goes. */
   async project(batch, tx, t) {
     const started = batch.flatMap(event => (event.type === 'SessionStarted' ? [{ ...event, ...event.data }] : []))
     const ended = batch.flatMap(({ type, data }) => (type === 'SessionEnded' ? [data.sessionId] : []))
     const erased = [...new Set(batch.flatMap(({ type, data }) => (type === 'AccountErased' ? [data.accountId] : [])))]
-    const changes = new Map<string, Change>()
+    const patches = new Map<string, Patch>()
     for (const { type, data, revision } of batch) {
       if (type !== 'SessionRefreshed' && type !== 'SessionConfirmed') continue
       const { sessionId } = data
-      const before = changes.get(sessionId)
+      const before = patches.get(sessionId)
       const [refreshedAt, expiresAt] =
         type === 'SessionRefreshed' ? [data.at, data.expiresAt] : [before?.refreshedAt, before?.expiresAt]
       const confirmedAt = type === 'SessionConfirmed' ? data.at : before?.confirmedAt
-      changes.set(sessionId, {
+      patches.set(sessionId, {
         sessionId,
         revision,
         refreshedAt: refreshedAt ?? null,
@@ -74,7 +75,7 @@ export const sessionsModel = readModel<SessionsEvent>()({
         select "sessionId", "accountId", device, at, at, at, "expiresAt", position, 0 from ${rows('s', columns, started)}
         where "accountId" not in (select account_id from ${t.erased}) on conflict (id) do nothing`)
     }
-    if (changes.size > 0) {
+    if (patches.size > 0) {
       const columns = {
         sessionId: 'uuid',
         revision: 'int',
@@ -85,19 +86,18 @@ export const sessionsModel = readModel<SessionsEvent>()({
       await tx.run(sql`
         update ${t.sessions} s set revision = c.revision, refreshed_at = coalesce(c."refreshedAt", s.refreshed_at),
           confirmed_at = coalesce(c."confirmedAt", s.confirmed_at), expires_at = coalesce(c."expiresAt", s.expires_at)
-        from ${rows('c', columns, [...changes.values()])} where s.id = c."sessionId"`)
+        from ${rows('c', columns, [...patches.values()])} where s.id = c."sessionId"`)
     }
     if (ended.length + erased.length > 0) {
       await tx.run(
         sql`delete from ${t.sessions} where id = any(${sql.val(ended)}::uuid[]) or account_id = any(${sql.val(erased)}::uuid[])`,
       )
     }
-    await noteChanges(tx, t.changes, batch.flatMap(changeOf))
   },
 })
 
 /** None of a session that starts: nobody keeps what is not there. */
-const changeOf = ({ type, data, position }: Recorded<SessionsEvent>) => {
+function changeOf({ type, data, position }: Recorded<SessionsEvent>): Change[] {
   if (type === 'SessionStarted') return []
   return [
     type === 'AccountErased' ? { key: data.accountId, owner: true, position } : { key: data.sessionId, owner: false, position },

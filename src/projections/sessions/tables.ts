@@ -1,5 +1,5 @@
-import { changesTable } from '../../kernel/projecting/changes.ts'
 import type { Table } from '../../kernel/projecting/model.ts'
+import { changesTable } from '../../kernel/projecting/notes.ts'
 
 /** An ended session has no row. `erased` keeps one that was started just as its account was erased from ever getting one. */
 export const tables = {
