@@ -18,13 +18,12 @@ export const withParts =
     const request = new OneRequest(reading.db)
     const own = { ...reading, db: request }
     c.set('reading', own)
+    // What is read after a decision is to be as of after it: some commands ask whether what they were decided by still stands.
     c.set('commands', {
       ...commands,
       reading: own,
-      async settled(position, models) {
-        await commands.settled(position, models)
-        request.anew()
-      },
+      execute: (...decision) => commands.execute(...decision).finally(() => request.anew()),
+      settled: (...until) => commands.settled(...until).finally(() => request.anew()),
     })
     c.set('tokens', tokens)
     c.set('viewerId', null)

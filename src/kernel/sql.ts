@@ -68,7 +68,7 @@ export class OneRequest implements Database {
     this.#at = performance.now()
   }
 
-  /** What was followed serves no more: something was waited for, and is to be seen. */
+  /** What was followed serves no more: something was written or waited for. */
   anew(): void {
     this.#reads++
   }

@@ -77,6 +77,22 @@ describe.skipIf(natsServer === null)(`on a real nats-server${without}`, () => {
     await Promise.all([here.close(), there.close(), other.close(), service.close()])
   })
 
+  it('tells the publisher’s own process once, and right away', async () => {
+    const [here, there] = [await opened({ prefix: 'once.' }), await opened({ prefix: 'once.' })]
+    const own: unknown[] = []
+    const others: unknown[] = []
+    here.subscribe('a', message => own.push(message))
+    there.subscribe('a', message => others.push(message))
+    await there.look()
+    here.publish('a', 1)
+    expect(own).toEqual([1])
+    await vi.waitFor(() => expect(others).toEqual([1]), patience)
+    // What came back would have come before this is answered.
+    await here.look()
+    expect(own).toEqual([1])
+    await Promise.all([here.close(), there.close()])
+  })
+
   it('ignores what is no JSON, with a line in the log, and goes on', async () => {
     const { log, said } = keptLog()
     const bus = await opened({ prefix: 'json.', log })
@@ -109,8 +125,13 @@ describe.skipIf(natsServer === null)(`on a real nats-server${without}`, () => {
     const [one, two] = [await opened({ url: own.url, log }), await opened({ url: own.url })]
     const heard: unknown[] = []
     two.subscribe('news.*', message => heard.push(message))
+    let here = 0
+    const stop = one.subscribe('news.*', () => here++)
     await own.end('SIGKILL')
     await vi.waitFor(() => expect(said.join()).toContain('NATS is away'), patience)
+    one.publish('news.here', 1)
+    expect(here).toBe(1)
+    stop()
     const before = process.memoryUsage().arrayBuffers
     const long = 'x'.repeat(100_000)
     // 400 MB if they were kept.

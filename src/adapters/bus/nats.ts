@@ -3,6 +3,7 @@ import { type ConnectionOptions, connect, type NatsConnection } from 'nats'
 import type { Bus } from '../../kernel/ports/bus.ts'
 import type { Log } from '../../kernel/ports/log.ts'
 import { StartupError } from '../../kernel/startup-error.ts'
+import { InProcessBus } from './in-process.ts'
 
 export type NatsOptions = {
   /** `nats://` or `tls://`, with user:password@ or token@ if asked for; several servers of one cluster are separated by commas. */
@@ -21,9 +22,13 @@ const connectMs = 5_000
 const drainMs = 2_000
 const slowestReconnectMs = 5_000
 
-/** The bus of many processes: core NATS. What is published while it is away is dropped; subscriptions come back with the connection. */
+/**
+ * The bus of many processes: core NATS. Subscribers in the publisher's own process are told right away and by no detour, also while NATS is away; for the
+ * others what is published then is dropped. Subscriptions come back with the connection.
+ */
 export class NatsBus implements Bus {
   readonly #connection: NatsConnection
+  readonly #here: InProcessBus
   readonly #prefix: string
   readonly #log: Log
   readonly #onError: (error: unknown) => void
@@ -35,6 +40,7 @@ export class NatsBus implements Bus {
 
   private constructor(connection: NatsConnection, { prefix = '', log, onError }: NatsOptions, backoff: Backoff) {
     this.#connection = connection
+    this.#here = new InProcessBus(onError)
     this.#prefix = prefix
     this.#log = log
     this.#onError = onError
@@ -51,6 +57,8 @@ export class NatsBus implements Bus {
         servers,
         name: 'darkroom',
         timeout: connectMs,
+        // Who publishes has told its own already.
+        noEcho: true,
         pingInterval: 5_000,
         maxPingOut: 2,
         maxReconnectAttempts: -1,
@@ -67,7 +75,9 @@ export class NatsBus implements Bus {
   }
 
   publish(subject: string, message: unknown): void {
-    if (!this.#connected || this.#closed || this.#sent - this.#confirmed > mostUnconfirmed) return
+    if (this.#closed) return
+    this.#here.publish(subject, message)
+    if (!this.#connected || this.#sent - this.#confirmed > mostUnconfirmed) return
     try {
       const payload = Buffer.from(JSON.stringify(message))
       this.#connection.publish(this.#prefix + subject, payload)
@@ -80,6 +90,7 @@ export class NatsBus implements Bus {
 
   subscribe(pattern: string, handler: (message: unknown, subject: string) => void): () => void {
     if (this.#closed) return () => {}
+    const stop = this.#here.subscribe(pattern, handler)
     const subscription = this.#connection.subscribe(this.#prefix + pattern, {
       callback: (error, { subject, data }) => {
         if (error !== null) return this.#onError(error)
@@ -97,7 +108,10 @@ export class NatsBus implements Bus {
         }
       },
     })
-    return () => subscription.unsubscribe()
+    return () => {
+      stop()
+      subscription.unsubscribe()
+    }
   }
 
   async look(): Promise<void> {
