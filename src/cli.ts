@@ -13,6 +13,7 @@ import { rebuildAll, verifyAll } from './cli/prints.ts'
 import { exportKeys, exportLog, importKeys, importLog, refuseUsed } from './cli/transfer.ts'
 import { type Config, readConfig } from './config.ts'
 import { migrate } from './kernel/migrate.ts'
+import { Problem } from './kernel/problem.ts'
 import { registerConsumers } from './kernel/projecting/leases.ts'
 import type { ReadModel } from './kernel/projecting/model.ts'
 import { Secrets } from './kernel/secrets.ts'
@@ -242,7 +243,8 @@ async function run(command: string | undefined, given: readonly string[]): Promi
 try {
   process.exitCode = await run(process.argv[2], process.argv.slice(3))
 } catch (error) {
-  if (!(error instanceof StartupError)) throw error
-  process.stderr.write(`${error.message}\n`)
+  if (!(error instanceof StartupError || error instanceof Problem)) throw error
+  const cause = error instanceof Problem && error.cause instanceof Error ? ` (${error.cause.message})` : ''
+  process.stderr.write(`${error.message}${cause}\n`)
   process.exitCode = 1
 }

@@ -6,6 +6,7 @@ import { uploadMedia } from '../commands/media.ts'
 import { createPost, type PostDraft } from '../commands/posts.ts'
 import { relate } from '../commands/relationships.ts'
 import { type AccountId, newId, type PostId } from '../kernel/ids.ts'
+import { Problem } from '../kernel/problem.ts'
 import { ruleModels } from '../reading/rules.ts'
 import {
   captionOf,
@@ -25,6 +26,23 @@ export type DemoSize = { readonly accounts: number; readonly posts: number }
 
 export const demoSize: DemoSize = { accounts: 200, posts: 2_000 }
 
+/** How often a read model that is behind is waited for, each time as long as a request would. */
+const mostWaits = 24
+
+/** The server beside it may be busy for a while, and nobody waits for an answer here. */
+const patient = (commands: Commands): Commands => ({
+  ...commands,
+  async settled(position, models) {
+    for (let waits = 1; ; waits++) {
+      try {
+        return await commands.settled(position, models)
+      } catch (error) {
+        if (!(error instanceof Problem) || error.code !== 'read_model_behind' || waits === mostWaits) throw error
+      }
+    }
+  },
+})
+
 /**
  * Makes a small believable network through the commands: accounts on a skewed follow graph, pictures made by code, posts, likes and comments.
  * Run again it adds another network of other names.
@@ -32,11 +50,12 @@ export const demoSize: DemoSize = { accounts: 200, posts: 2_000 }
  * @param landscape makes a picture
  */
 export async function demo(
-  commands: Commands,
+  given: Commands,
   size: DemoSize,
   run: string,
   landscape: (random: () => number) => Promise<Uint8Array>,
 ): Promise<{ usernames: string[]; likes: number; comments: number }> {
+  const commands = patient(given)
   const random = randomOf(run)
   const actorOf = (id: AccountId) => ({ id, sessionId: null, correlationId: `demo ${run}` })
   const origin = {
