@@ -28,6 +28,22 @@ export interface Database extends Db {
   transaction<T>(work: (tx: Db) => Promise<T>, isolation?: 'read committed' | 'repeatable read'): Promise<T>
 }
 
+/**
+ * Work of one transaction that need not wait for each other: what each begins with goes out in one write. Ends when all of it has: what went on when the
+ * transaction is over would write outside of it.
+ * @throws what failed first; the rest then fails because of that
+ */
+export async function together<const Work extends readonly unknown[]>(
+  work: Work,
+): Promise<{ -readonly [I in keyof Work]: Awaited<Work[I]> }> {
+  try {
+    return await Promise.all(work)
+  } catch (error) {
+    await Promise.allSettled(work)
+    throw error
+  }
+}
+
 /** Milliseconds. */
 const asOfMs = 100
 

@@ -1,6 +1,6 @@
 import type { Event, EventType, Recorded } from '../events.ts'
 import type { JournalRow } from '../live/journal.ts'
-import { type Db, type RawBuilder, sql } from '../sql.ts'
+import { type Db, type RawBuilder, sql, together } from '../sql.ts'
 import { type Change, noteChanges } from './notes.ts'
 
 /** A table of a read model: its columns with primary key and constraints, and its further indexes as `(…)` or `using … (…)`, filled after a rebuild. */
@@ -71,7 +71,7 @@ export function readModel<E extends Event>() {
         const events = batch as unknown as readonly Recorded<E>[]
         const t = schema === key ? served : tablesOf(schema)
         // What is noted needs none of the rows: it goes out with the first of them.
-        const [projected] = await Promise.all([
+        const [projected] = await together([
           parts.project(events, tx, t),
           parts.changes && noteChanges(tx, sql.table(`${schema}.changes`), events.flatMap(parts.changes)),
         ])

@@ -15,7 +15,7 @@ import type { EventOf, Recorded } from '../../kernel/events.ts'
 import { unseen } from '../../kernel/projecting/head.ts'
 import { readModel, type Tables } from '../../kernel/projecting/model.ts'
 import { anyRow, noteChanges } from '../../kernel/projecting/notes.ts'
-import { type Db, rows, sql } from '../../kernel/sql.ts'
+import { type Db, rows, sql, together } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
 type E =
@@ -65,7 +65,7 @@ export const notificationsModel = readModel<E>()({
       const key = changedBy(step)
       return key === null ? [] : { key, owner: false, position }
     })
-    await Promise.all([
+    await together([
       writeAll(
         told.map(({ step }) => step),
         tx,
