@@ -12,12 +12,12 @@ import { imaging, signIn } from './rows/meanwhile.ts'
 import { pictures } from './rows/pictures.ts'
 import { feed, reads } from './rows/reads.ts'
 import { rebuilding } from './rows/rebuilding.ts'
-import { sockets } from './rows/sockets.ts'
+import { socketMemory, sockets } from './rows/sockets.ts'
 import { like, post } from './rows/writes.ts'
 import { cpuTable, ratioOf, table } from './table.ts'
 
-const rows: readonly Row[] = [feed, reads, pictures, latency, sockets, imaging, signIn, like, post]
-const usual = [...rows.map(({ name }) => name), 'rebuild', 'fan-out']
+const rows: readonly Row[] = [socketMemory, feed, reads, pictures, latency, sockets, imaging, signIn, like, post]
+const usual = [...new Set(rows.map(({ name }) => name)), 'rebuild', 'fan-out']
 const names = [...usual, 'large']
 
 const { values } = parseArgs({

@@ -46,30 +46,74 @@ async function audienceOf({ deployment, sizes }: Parts): Promise<{ author: Reade
 
 const p50 = (bursts: readonly Burst[]): number => median(bursts, ({ ms }) => ms).ms
 
+/** As many sockets as asked, of accounts that follow one author, who watch some posts. */
+async function opened(parts: Parts) {
+  const { url, db } = parts.deployment
+  const { author, followers } = await audienceOf(parts)
+  const posts = await db.run<{ id: string }>(sql`
+    select p.id from ${postsModel.t.posts} p join ${accountsModel.t.accounts} a on a.id = p.author and a.type = 'personal'
+    where p.audience = 'public' order by p.id desc limit ${topics}`)
+  const headers = followers
+    .flatMap(({ headers }) => Array.from({ length: perAccount }, () => headers))
+    .slice(0, parts.sizes.sockets)
+  const frames = posts.map(({ id }) => JSON.stringify({ type: 'subscribe', topic: `post:${id}` }))
+  const open = (): Promise<Audience> =>
+    openAudience({ url: `${url.replace('http', 'ws')}/v1/live`, headers, frames, first: 2 * topics })
+  return { author, followers, posts, headers, open }
+}
+
+/**
+ * What a socket takes of a server that has just started: resident memory before and after they are opened. One that has served for a while has room for them
+ * in what it was given before, and does not grow.
+ */
+export const socketMemory: Row = {
+  name: 'sockets',
+  async run(parts) {
+    const { pid } = parts.deployment.server.child
+    const { headers, open } = await opened(parts)
+    const before = await residentOf(pid!)
+    const began = now()
+    const audience = await open()
+    const seconds = (now() - began) / 1_000
+    try {
+      const after = await residentOf(pid!)
+      const grown = before === null || after === null ? null : (after - before) / headers.length / 1_024
+      return [
+        {
+          ...{
+            work: 'live: memory of a socket',
+            rate: grown,
+            unit: ' KiB',
+            p50: null,
+            p99: null,
+            limit: null,
+            limitIs: '-',
+            aim: '-',
+          },
+          check: `${headers.length} opened in ${seconds.toFixed(0)} s, each watching ${topics} posts; from ${Math.round((before ?? 0) / 2 ** 20)} MiB`,
+        },
+      ]
+    } finally {
+      await audience.end()
+    }
+  },
+}
+
 /** Many live sockets on one node: what changes for a post that all of them watch, and a post to all of them. */
 export const sockets: Row = {
   name: 'sockets',
   async run(parts) {
-    const { deployment, bare, sizes } = parts
-    const { url, db, readers, server } = deployment
-    const { author, followers } = await audienceOf(parts)
-    const posts = await db.run<{ id: string }>(sql`
-      select p.id from ${postsModel.t.posts} p join ${accountsModel.t.accounts} a on a.id = p.author and a.type = 'personal'
-      where p.audience = 'public' order by p.id desc limit ${topics}`)
-    const headers = followers.flatMap(({ headers }) => Array.from({ length: perAccount }, () => headers)).slice(0, sizes.sockets)
+    const { deployment, bare } = parts
+    const { url, db, readers } = deployment
+    const { author, followers, posts, headers, open } = await opened(parts)
     const toggle = (method: string, many: number): Promise<unknown> =>
       Promise.all(posts.slice(0, many).map(({ id }) => call(url, method, `/posts/${id}/like`, { headers: readers[0]!.headers })))
     await toggle('DELETE', topics)
     await settled(db)
     await pause(quiet)
 
-    const before = await residentOf(server.child.pid!)
-    const began = now()
-    const frames = posts.map(({ id }) => JSON.stringify({ type: 'subscribe', topic: `post:${id}` }))
-    const ours = await openAudience({ url: `${url.replace('http', 'ws')}/v1/live`, headers, frames, first: 2 * topics })
-    const opening = (now() - began) / 1_000
+    const ours = await open()
     try {
-      const after = await residentOf(server.child.pid!)
       const limit = await openAudience({ url: `${bare.url.replace('http', 'ws')}/live`, headers, frames: [], first: 0 })
       try {
         const compared = async (type: string, each: number, act: (round: number) => Promise<unknown>, times: number) => {
@@ -84,26 +128,18 @@ export const sockets: Row = {
           // The first of each warms up.
           return { all: all.slice(1), limits: limits.slice(1) }
         }
-        const lineOf = (
-          work: string,
-          each: number,
-          bursts: { all: Burst[]; limits: Burst[] },
-          one = bursts,
-          check = '',
-        ): Line => {
+        const lineOf = (work: string, each: number, bursts: { all: Burst[]; limits: Burst[] }, one = bursts): Line => {
           const rate = (of: readonly Burst[]): number => (headers.length * each * 1_000) / p50(of)
           const sorted = one.all.map(({ ms }) => ms).sort((a, b) => a - b)
           return {
             ...{ work, rate: rate(bursts.all), unit: '/s', p50: quantile(sorted, 0.5), p99: quantile(sorted, 0.99) },
             ...{ limit: rate(bursts.limits), limitIs: `bare ws broadcast, ${bursts.all[0]!.bytes} B`, aim: '0.7' },
-            check: `each told once; times: of the last of ${headers.length} sockets, bare ${p50(one.limits).toFixed(1)} ms${check}`,
+            check: `each told once; times: of the last of ${headers.length} sockets, bare ${p50(one.limits).toFixed(1)} ms`,
           }
         }
         const method = (round: number): string => (round % 2 === 0 ? 'PUT' : 'DELETE')
         const many = await compared('post.counts', topics, round => toggle(method(round), topics), rounds)
         const single = await compared('post.counts', 1, round => toggle(method(round), 1), rounds)
-        const memory =
-          before === null || after === null ? '' : `; ${((after - before) / headers.length / 1_024).toFixed(0)} KiB a socket`
         const unused = await db.run<{ id: string }>(sql`
           select id from ${mediaModel.t.media} where owner = ${author.id}::uuid and post is null and not is_avatar order by id limit ${rounds}`)
         const publish = (n: number): Promise<unknown> =>
@@ -111,7 +147,7 @@ export const sockets: Row = {
         const published = await compared('feed.post', 1, publish, rounds)
         mustBe('pictures to post', unused.length, rounds)
         return [
-          lineOf(`live: counts of ${topics} posts`, topics, many, single, `${memory}, all open in ${opening.toFixed(0)} s`),
+          lineOf(`live: counts of ${topics} posts`, topics, many, single),
           lineOf(`live: a post to ${followers.length} followers`, 1, published),
         ]
       } finally {
