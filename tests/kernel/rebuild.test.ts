@@ -72,9 +72,12 @@ async function ended(): Promise<number> {
 
 it('goes on where one before it ended, and makes the same', async () => {
   const at = await ended()
+  const head = await kernel.store.head()
   const { from, position, events } = await rebuild(kernel, model)
   expect(from).toBe(at)
-  expect(position).toBe(await kernel.store.head())
+  // On a log that is shared others write meanwhile.
+  expect(position).toBeGreaterThanOrEqual(head)
+  expect(position).toBeLessThanOrEqual(await kernel.store.head())
   expect(events).toBeGreaterThan(0)
   expect(events).toBeLessThanOrEqual(2 * half - 5_000)
   expect(await verify(kernel, model)).toMatchObject({ rows: 2 * half, differences: [], more: 0 })
