@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server'
+import { afterEach } from 'vitest'
 
 /** A mail as the server took it. */
 export type Arrived = {
@@ -86,5 +87,18 @@ export function selfSigned(...addresses: readonly string[]): { key: string; cert
     return { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') }
   } finally {
     rmSync(folder, { recursive: true })
+  }
+}
+
+/** Starts servers that end with the test which started them. Called once in a test file. */
+export function startedForOne(): (options?: SMTPServerOptions) => Promise<Smtp> {
+  const servers: Smtp[] = []
+  afterEach(async () => {
+    for (const server of servers.splice(0)) await server.end()
+  })
+  return async options => {
+    const server = await startSmtp(options)
+    servers.push(server)
+    return server
   }
 }
