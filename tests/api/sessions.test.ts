@@ -174,6 +174,14 @@ describe('what cannot be taken back', () => {
 })
 
 describe('a consistency token', () => {
+  it('lets nobody in: it is looked at before the session, and does not stand for one', async () => {
+    const person = await app.signUp()
+    const { token } = await person.put('/me/account-type', { type: 'private' })
+    const stranger = (token: string) => app.send('GET', '/me', { headers: { 'Consistency-Token': token } })
+    expect(await stranger(token!)).toMatchObject({ status: 401, body: { code: 'authentication_required' } })
+    expect(await stranger('made.up.token')).toMatchObject({ status: 400, body: { code: 'consistency_token_invalid' } })
+  })
+
   it('of nobody’s making is refused at once', async () => {
     const person = await app.signUp()
     const answer = await person.get('/me', { headers: { 'Consistency-Token': 'made.up.token' } })
