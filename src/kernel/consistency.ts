@@ -130,8 +130,3 @@ export class Tokens {
     return Number.parseInt(position, 36)
   }
 }
-
-/** The position of one consumer as a scalar within another statement, so that rows and position come from one snapshot. */
-export const positionSql = (key: string) => sql<number>`(
-  select greatest(c.checkpoint, case when not c.key = any(r.pending) then r.position end)
-  from kernel.consumers c left join kernel.runs r on r.holder = c.holder where c.key = ${sql.lit(key)})`

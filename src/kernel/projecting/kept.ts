@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { Database, Db } from '../sql.ts'
+import { type Database, type Db, together } from '../sql.ts'
 import type { Changes, Dropping, Noting } from './changes.ts'
 import { anyRow } from './notes.ts'
 
@@ -62,7 +62,7 @@ function inOneSnapshot<T>(db: Database, looks: readonly Lacking[], at: () => T):
       const value = at()
       const lacking = looks.filter(look => look.lacks())
       if (lacking.length === 0) return value
-      await Promise.all(lacking.map(look => look.load(tx)))
+      await together(lacking.map(look => look.load(tx)))
     }
   }, 'repeatable read')
 }
