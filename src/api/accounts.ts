@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { signUp } from '../commands/accounts.ts'
+import { json } from '../kernel/http/answer.ts'
 import { describe } from '../kernel/http/describe.ts'
 import { routes } from '../kernel/http/env.ts'
 import { limited } from '../kernel/http/rate-limit.ts'
@@ -56,6 +57,6 @@ The address signs in at once and is yours for 7 days; one that is another's answ
     fresh(...credentialModels),
     async c => {
       const username = v.safeParse(Username, c.var.params.name)
-      return c.json({ available: username.success && (await isAvailable(c.var.reading, username.output)) })
+      return json(c, { available: username.success && (await isAvailable(c.var.reading, username.output)) })
     },
   )

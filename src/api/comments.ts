@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import { addComment, deleteComment, editComment } from '../commands/comments.ts'
 import { pageQuery } from '../kernel/cursor.ts'
+import { carry, json } from '../kernel/http/answer.ts'
 import { describe } from '../kernel/http/describe.ts'
 import { routes } from '../kernel/http/env.ts'
 import { ifMatch, withEtag } from '../kernel/http/headers.ts'
@@ -87,7 +88,7 @@ export const commentsRoutes = routes<AppEnv>()
       const position = await addComment(c.var.commands, c.var.actor, made, c.var.params.id, c.var.body)
       await present(c, position, commentModels)
       const { view, revision } = await commentView(c.var.reading, c.var.actor.id, made.id)
-      c.header('Location', `/v1/comments/${made.id}`)
+      carry(c, { Location: `/v1/comments/${made.id}` })
       return withEtag(c, view, revision, 201)
     },
   )
@@ -132,7 +133,7 @@ export const commentsRoutes = routes<AppEnv>()
     async c => {
       const { id } = c.var.params
       acknowledge(c, await deleteComment(c.var.commands, c.var.actor, id))
-      return c.json({ id })
+      return json(c, { id })
     },
   )
   .get(

@@ -2,6 +2,7 @@ import type { Context } from 'hono'
 import type { Commands } from '../commands/context.ts'
 import type { Tokens } from '../kernel/consistency.ts'
 import type { Actor } from '../kernel/execute.ts'
+import { carry } from '../kernel/http/answer.ts'
 import type { HttpEnv } from '../kernel/http/env.ts'
 import type { AccountId, SessionId } from '../kernel/ids.ts'
 import type { ReadModel } from '../kernel/projecting/model.ts'
@@ -21,11 +22,11 @@ export type AppEnv = {
 }
 
 /** What helpers of handlers take: any handler's context has it, whatever validators stand before it. */
-export type Ctx = Pick<Context<HttpEnv & AppEnv>, 'var' | 'req' | 'header'>
+export type Ctx = Pick<Context<HttpEnv & AppEnv>, 'var' | 'req'>
 
 /** Puts the token of a command into its answer. */
 export function acknowledge(c: Ctx, position: number): void {
-  c.header('Consistency-Token', c.var.tokens.issue(position))
+  carry(c, { 'Consistency-Token': c.var.tokens.issue(position) })
 }
 
 /** The same, and waits until the models that the answer is read from have that command's effect. */

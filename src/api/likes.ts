@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import { toggleCommentLike, togglePostLike } from '../commands/likes.ts'
 import { pageQuery } from '../kernel/cursor.ts'
+import { json } from '../kernel/http/answer.ts'
 import { describe } from '../kernel/http/describe.ts'
 import { routes } from '../kernel/http/env.ts'
 import { example, listOf, model } from '../kernel/http/schema.ts'
@@ -44,16 +45,16 @@ async function comment(c: Ctx, type: 'Like' | 'Unlike', id: string) {
 /** Likes of posts and comments. */
 export const likesRoutes = routes<AppEnv>()
   .put('/posts/:id/like', toggle('Like a post', PostLike), known, signedIn, subject, async c =>
-    c.json(await post(c, 'Like', c.var.params.id)),
+    json(c, await post(c, 'Like', c.var.params.id)),
   )
   .delete('/posts/:id/like', toggle('Take back the like of a post', PostLike), known, signedIn, subject, async c =>
-    c.json(await post(c, 'Unlike', c.var.params.id)),
+    json(c, await post(c, 'Unlike', c.var.params.id)),
   )
   .put('/comments/:id/like', toggle('Like a comment', CommentLike), known, signedIn, subject, async c =>
-    c.json(await comment(c, 'Like', c.var.params.id)),
+    json(c, await comment(c, 'Like', c.var.params.id)),
   )
   .delete('/comments/:id/like', toggle('Take back the like of a comment', CommentLike), known, signedIn, subject, async c =>
-    c.json(await comment(c, 'Unlike', c.var.params.id)),
+    json(c, await comment(c, 'Unlike', c.var.params.id)),
   )
   .get(
     '/posts/:id/likes',

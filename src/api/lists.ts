@@ -1,6 +1,6 @@
-import type { Context } from 'hono'
 import * as v from 'valibot'
 import { Cursors } from '../kernel/cursor.ts'
+import { json } from '../kernel/http/answer.ts'
 import type { PageOf } from '../reading/page.ts'
 import type { Ctx } from './env.ts'
 
@@ -16,7 +16,7 @@ const Place = v.tuple([v.number()])
  * @throws Problem 400 cursor_invalid
  */
 export async function answerPage<Item>(
-  c: Ctx & Pick<Context, 'json'>,
+  c: Ctx,
   list: string,
   asked: { limit: number; cursor?: string | undefined },
   read: (page: PageRequest) => Promise<PageOf<Item>>,
@@ -24,5 +24,5 @@ export async function answerPage<Item>(
   const cursors = new Cursors(c.var.reading.secrets)
   const after = cursors.read(list, Place, asked.cursor)?.[0] ?? null
   const { items, next } = await read({ limit: asked.limit, after })
-  return c.json({ items, nextCursor: next === null ? null : cursors.write(list, [next]) })
+  return json(c, { items, nextCursor: next === null ? null : cursors.write(list, [next]) })
 }

@@ -4,6 +4,7 @@ import * as v from 'valibot'
 import type { Commands } from '../commands/context.ts'
 import { bounded, shared } from '../kernel/bounded.ts'
 import type { Positions } from '../kernel/consistency.ts'
+import { json, send } from '../kernel/http/answer.ts'
 import { describe } from '../kernel/http/describe.ts'
 import { routes } from '../kernel/http/env.ts'
 import { noStore } from '../kernel/http/headers.ts'
@@ -137,7 +138,7 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
           sql`insert into kernel.tickets (id, account_id, session_id, expires_at) values (${hashOf(ticket)}, ${id}, ${sessionId}, ${expiresAt})`,
         )
         noStore(c)
-        return c.json({ ticket, expiresAt, lastEventId: hub.lastEventId }, 201)
+        return json(c, { ticket, expiresAt, lastEventId: hub.lastEventId }, 201)
       },
     )
     .get(
@@ -172,8 +173,8 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
           'X-Accel-Buffering': 'no',
         }
         // Nobody reads what HEAD would open, so nobody would end it.
-        if (c.req.method === 'HEAD') return c.body(null, 200, headers)
-        return c.body(liveStream(hub, who, resumeFrom), 200, headers)
+        if (c.req.method === 'HEAD') return send(c, null, 200, headers)
+        return send(c, liveStream(hub, who, resumeFrom), 200, headers)
       },
     )
 

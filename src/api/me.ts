@@ -1,13 +1,13 @@
-import type { Context } from 'hono'
 import * as v from 'valibot'
 import { changeAvatar, changeProfile, changeType, changeUsername, eraseAccount } from '../commands/accounts.ts'
+import { carry, json } from '../kernel/http/answer.ts'
 import { describe } from '../kernel/http/describe.ts'
 import { routes } from '../kernel/http/env.ts'
 import { ifMatch, noStore, withEtag } from '../kernel/http/headers.ts'
 import { example, model } from '../kernel/http/schema.ts'
 import { body, params } from '../kernel/http/validate.ts'
 import { erasureModels, erasureView, meModels, meView } from '../reading/me.ts'
-import { type AppEnv, present } from './env.ts'
+import { type AppEnv, type Ctx, present } from './env.ts'
 import { fresh, signedIn } from './middleware.ts'
 import { Bio, BirthDate, City, Country, DisplayName, Gender, Pronouns, Username, Website } from './profile-fields.ts'
 import { Profile } from './profiles.ts'
@@ -58,7 +58,8 @@ const Erasure = model(
 
 const tag = 'Oneself'
 
-const answerMe = async (c: Context, { reading, actor }: Pick<AppEnv['Variables'], 'reading' | 'actor'>) => {
+const answerMe = async (c: Ctx) => {
+  const { reading, actor } = c.var
   const { view, revision } = await meView(reading, actor.id)
   return withEtag(c, view, revision)
 }
@@ -66,7 +67,7 @@ const answerMe = async (c: Context, { reading, actor }: Pick<AppEnv['Variables']
 /** One's own account. */
 export const meRoutes = routes<AppEnv>()
   .get('/me', describe('Your account', { tag, responses: { 200: Me }, etag: true }), fresh(...meModels), signedIn, c =>
-    answerMe(c, c.var),
+    answerMe(c),
   )
   .patch(
     '/me',
@@ -82,7 +83,7 @@ export const meRoutes = routes<AppEnv>()
     async c => {
       const { position } = await changeProfile(c.var.commands, c.var.actor, c.var.body, ifMatch(c))
       await present(c, position, meModels)
-      return answerMe(c, c.var)
+      return answerMe(c)
     },
   )
   .put(
@@ -94,7 +95,7 @@ export const meRoutes = routes<AppEnv>()
     async c => {
       const { position } = await changeUsername(c.var.commands, c.var.actor, c.var.body.username)
       await present(c, position, meModels)
-      return answerMe(c, c.var)
+      return answerMe(c)
     },
   )
   .put(
@@ -111,7 +112,7 @@ export const meRoutes = routes<AppEnv>()
     async c => {
       const { position } = await changeAvatar(c.var.commands, c.var.actor, c.var.body.mediaId)
       await present(c, position, meModels)
-      return answerMe(c, c.var)
+      return answerMe(c)
     },
   )
   .put(
@@ -128,7 +129,7 @@ export const meRoutes = routes<AppEnv>()
     async c => {
       const { position } = await changeType(c.var.commands, c.var.actor, c.var.body.type)
       await present(c, position, meModels)
-      return answerMe(c, c.var)
+      return answerMe(c)
     },
   )
   .post(
@@ -146,8 +147,8 @@ export const meRoutes = routes<AppEnv>()
       const { erasureId, position } = await eraseAccount(c.var.commands, c.var.actor)
       noStore(c)
       await present(c, position, erasureModels)
-      c.header('Location', `/v1/erasures/${erasureId}`)
-      return c.json({ erasure: await erasureView(c.var.reading, erasureId) }, 202)
+      carry(c, { Location: `/v1/erasures/${erasureId}` })
+      return json(c, { erasure: await erasureView(c.var.reading, erasureId) }, 202)
     },
   )
   .get(
@@ -157,6 +158,6 @@ export const meRoutes = routes<AppEnv>()
     fresh(...erasureModels),
     async c => {
       noStore(c)
-      return c.json(await erasureView(c.var.reading, c.var.params.id))
+      return json(c, await erasureView(c.var.reading, c.var.params.id))
     },
   )

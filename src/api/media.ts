@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import type { Context } from 'hono'
 import * as v from 'valibot'
 import { uploadLimit, uploadMedia } from '../commands/media.ts'
+import { carry, json, send } from '../kernel/http/answer.ts'
 import { describe } from '../kernel/http/describe.ts'
 import { routes } from '../kernel/http/env.ts'
 import { idempotencyKey, withEtag } from '../kernel/http/headers.ts'
@@ -85,7 +85,7 @@ export const mediaRoutes = routes<AppEnv>()
       })
       await present(c, position, mediaModels)
       const { view, revision } = await mediaView(c.var.reading, c.var.actor.id, id)
-      c.header('Location', `/v1/media/${id}`)
+      carry(c, { Location: `/v1/media/${id}` })
       return withEtag(c, view, revision, 201)
     },
   )
@@ -102,7 +102,7 @@ export const mediaRoutes = routes<AppEnv>()
     async c => {
       const found = await mediaViews(c.var.reading, c.var.actor.id, c.var.query.ids)
       const items = [...new Set(c.var.query.ids)].flatMap(id => found.get(id)?.view ?? [])
-      return c.json({ items, nextCursor: null })
+      return json(c, { items, nextCursor: null })
     },
   )
   .get(
@@ -156,34 +156,31 @@ const openFor = 60
 const redirectKeptFor = 30
 
 /** Sends the client to the store for a picture, where the store can show it itself. */
-async function showPicture(c: Shown, key: string): Promise<Response> {
+async function showPicture(c: Ctx, key: string): Promise<Response> {
   const { storage } = c.var.commands
   if (storage.presign === undefined) return sendPicture(c, key, 'private')
-  c.header('Cross-Origin-Resource-Policy', 'cross-origin')
-  // No ETag: who hears that nothing changed would follow the URL of before.
-  c.header('Cache-Control', `private, max-age=${redirectKeptFor}`)
-  c.header('Referrer-Policy', 'no-referrer')
-  return c.redirect(await storage.presign(key, openFor), 302)
+  carry(c, {
+    'Cross-Origin-Resource-Policy': 'cross-origin',
+    // No ETag: who hears that nothing changed would follow the URL of before.
+    'Cache-Control': `private, max-age=${redirectKeptFor}`,
+    'Referrer-Policy': 'no-referrer',
+  })
+  return send(c, null, 302, { Location: await storage.presign(key, openFor) })
 }
 
 /** Streams a stored picture, which never changes under its key. */
-async function sendPicture(c: Shown, key: string, whose: 'private' | 'public'): Promise<Response> {
+async function sendPicture(c: Ctx, key: string, whose: 'private' | 'public'): Promise<Response> {
   const etag = `"${createHash('sha256').update(key).digest('base64url').slice(0, 22)}"`
-  c.header('Cache-Control', `${whose}, max-age=60`)
-  c.header('ETag', etag)
   // A page of another origin shows it.
-  c.header('Cross-Origin-Resource-Policy', 'cross-origin')
-  if (c.req.header('if-none-match')?.includes(etag)) return c.body(null, 304)
+  carry(c, { 'Cache-Control': `${whose}, max-age=60`, ETag: etag, 'Cross-Origin-Resource-Policy': 'cross-origin' })
+  if (c.req.header('if-none-match')?.includes(etag)) return send(c, null, 304)
   const found = await c.var.commands.storage.get(key)
   if (found === null) throw notFound('picture')
-  c.header('Content-Type', found.contentType)
-  c.header('Content-Length', String(found.size))
-  if (c.req.method !== 'HEAD') return c.body(found.stream)
+  const about = { 'Content-Type': found.contentType, 'Content-Length': String(found.size) }
+  if (c.req.method !== 'HEAD') return send(c, found.stream, 200, about)
   await found.stream.cancel()
-  return c.body(null)
+  return send(c, null, 200, about)
 }
-
-type Shown = Ctx & Pick<Context, 'body' | 'redirect'>
 
 /** What the fields around a multipart file may take beside it. */
 const multipartSlack = 64 * 1024

@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import { seeNotifications } from '../commands/notifications.ts'
 import { notificationTypes } from '../domain/notifications/notifications.ts'
 import { pageQuery } from '../kernel/cursor.ts'
+import { json } from '../kernel/http/answer.ts'
 import { describe } from '../kernel/http/describe.ts'
 import { routes } from '../kernel/http/env.ts'
 import { example, listOf, model } from '../kernel/http/schema.ts'
@@ -69,7 +70,7 @@ export const notificationsRoutes = routes<AppEnv>()
     known,
     signedIn,
     query({}),
-    async c => c.json({ count: await unseenCount(c.var.reading, c.var.actor.id) }),
+    async c => json(c, { count: await unseenCount(c.var.reading, c.var.actor.id) }),
   )
   .put(
     '/notifications/seen',
@@ -84,6 +85,6 @@ export const notificationsRoutes = routes<AppEnv>()
     async c => {
       const position = await seeNotifications(c.var.commands, c.var.actor, c.var.body.upToId ?? null)
       await present(c, position, notificationModels)
-      return c.json({ count: await unseenCount(c.var.reading, c.var.actor.id) })
+      return json(c, { count: await unseenCount(c.var.reading, c.var.actor.id) })
     },
   )

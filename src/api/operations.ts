@@ -2,6 +2,7 @@ import type { Context } from 'hono'
 import type { Registry } from 'prom-client'
 import * as v from 'valibot'
 import { captionLimits } from '../domain/posts/content.ts'
+import { json, send } from '../kernel/http/answer.ts'
 import { describe } from '../kernel/http/describe.ts'
 import { type HttpEnv, routes } from '../kernel/http/env.ts'
 import { isOperator } from '../kernel/http/operator.ts'
@@ -143,7 +144,7 @@ export function operationRoutes(operations: Operations) {
     .get(
       '/healthz',
       describe('Whether the process is alive', { tag: 'Operations', auth: 'none', responses: { 200: Health } }),
-      c => c.json({ status: 'alive' as const }),
+      c => json(c, { status: 'alive' as const }),
     )
     .get(
       '/readyz',
@@ -155,14 +156,14 @@ export function operationRoutes(operations: Operations) {
       async c => {
         const { state, reasons, parts } = await watch.health()
         const body = { status: state, ...(operator(c) ? { reasons: [...reasons], parts: parts.map(partState) } : {}) }
-        return state === 'not_ready' ? c.json(body, 503, { 'Retry-After': '2' }) : c.json(body)
+        return state === 'not_ready' ? json(c, body, 503, { 'Retry-After': '2' }) : json(c, body)
       },
     )
     .get(
       '/v1/instance',
       describe('Limits, features and version of this network', { tag: 'Operations', auth: 'none', responses: { 200: Instance } }),
       c =>
-        c.json({
+        json(c, {
           name: 'Darkroom',
           version,
           limits: {
@@ -187,7 +188,7 @@ export function operationRoutes(operations: Operations) {
       }),
       async c => {
         mustBeOperator(c)
-        return c.body(await registry.metrics(), 200, { 'Content-Type': registry.contentType })
+        return send(c, await registry.metrics(), 200, { 'Content-Type': registry.contentType })
       },
     )
     .get(
@@ -206,10 +207,10 @@ export function operationRoutes(operations: Operations) {
             headers: { 'WWW-Authenticate': 'Basic realm="darkroom operators", charset="UTF-8"' },
           })
         mustBeOperator(c)
-        if (page) return c.body(opsPage.html, 200, opsPage.headers)
+        if (page) return send(c, opsPage.html, 200, opsPage.headers)
         const { state, reasons, parts } = await watch.health()
         const [at, due] = state === 'not_ready' ? [null, null] : await Promise.all([known(watch.status()), known(watch.due())])
-        return c.json({
+        return json(c, {
           version,
           role,
           status: state,

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { carry, json } from '../kernel/http/answer.ts'
 import { describe } from '../kernel/http/describe.ts'
 import { routes } from '../kernel/http/env.ts'
 import { isLocal } from '../kernel/http/operator.ts'
@@ -37,7 +38,7 @@ export const outboxRoutes = ({ db, production }: { db: Db; production: boolean }
     }),
     async c => {
       if (production || !isLocal(c)) throw notFound('page')
-      c.header('Cache-Control', 'no-store')
-      return c.json({ items: await outboxItems(db) })
+      carry(c, { 'Cache-Control': 'no-store' })
+      return json(c, { items: await outboxItems(db) })
     },
   )

@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import { createPost, deletePost, editPost, type PostDraft, postLimits } from '../commands/posts.ts'
 import { pageQuery } from '../kernel/cursor.ts'
+import { carry, json } from '../kernel/http/answer.ts'
 import { describe } from '../kernel/http/describe.ts'
 import { routes } from '../kernel/http/env.ts'
 import { ifMatch, withEtag } from '../kernel/http/headers.ts'
@@ -128,7 +129,7 @@ export const postsRoutes = routes<AppEnv>()
       const position = await createPost(c.var.commands, c.var.actor, made, c.var.body)
       await present(c, position, postModels)
       const { view, revision } = await postView(c.var.reading, c.var.actor.id, made.id)
-      c.header('Location', `/v1/posts/${made.id}`)
+      carry(c, { Location: `/v1/posts/${made.id}` })
       return withEtag(c, view, revision, 201)
     },
   )
@@ -146,7 +147,7 @@ export const postsRoutes = routes<AppEnv>()
     async c => {
       const found = await postViews(c.var.reading, c.var.viewerId, c.var.query.ids)
       const items = [...new Set(c.var.query.ids)].flatMap(id => found.get(id) ?? [])
-      return c.json({ items, nextCursor: null })
+      return json(c, { items, nextCursor: null })
     },
   )
   .get(
@@ -198,7 +199,7 @@ export const postsRoutes = routes<AppEnv>()
     async c => {
       const { id } = c.var.params
       acknowledge(c, await deletePost(c.var.commands, c.var.actor, id))
-      return c.json({ id })
+      return json(c, { id })
     },
   )
   .get(

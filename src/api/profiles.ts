@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { pageQuery } from '../kernel/cursor.ts'
+import { json } from '../kernel/http/answer.ts'
 import { describe } from '../kernel/http/describe.ts'
 import { routes } from '../kernel/http/env.ts'
 import { withEtag } from '../kernel/http/headers.ts'
@@ -63,7 +64,7 @@ export const profilesRoutes = routes<AppEnv>()
     async c => {
       const found = await accountViews(c.var.reading, c.var.viewerId, c.var.query.ids)
       const items = [...new Set(c.var.query.ids)].flatMap(id => found.get(id)?.view ?? [])
-      return c.json({ items, nextCursor: null })
+      return json(c, { items, nextCursor: null })
     },
   )
   .get(

@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import { type Relating, relate } from '../commands/relationships.ts'
 import { pageQuery } from '../kernel/cursor.ts'
+import { json } from '../kernel/http/answer.ts'
 import { describe } from '../kernel/http/describe.ts'
 import { routes } from '../kernel/http/env.ts'
 import { limited } from '../kernel/http/rate-limit.ts'
@@ -63,7 +64,7 @@ export const relationshipsRoutes = routes<AppEnv>()
     signedIn,
     limited('follow'),
     other,
-    async c => c.json(await followed(c, 'Follow', c.var.params.account)),
+    async c => json(c, await followed(c, 'Follow', c.var.params.account)),
   )
   .delete(
     '/accounts/:account/follow',
@@ -71,7 +72,7 @@ export const relationshipsRoutes = routes<AppEnv>()
     known,
     signedIn,
     other,
-    async c => c.json(await followed(c, 'Unfollow', c.var.params.account)),
+    async c => json(c, await followed(c, 'Unfollow', c.var.params.account)),
   )
   .get('/me/follow-requests', list('Who asks to follow you'), known, signedIn, query(pageQuery), c =>
     answerPage(c, `follow requests of ${c.var.actor.id}`, c.var.query, page =>
@@ -79,10 +80,10 @@ export const relationshipsRoutes = routes<AppEnv>()
     ),
   )
   .put('/me/follow-requests/:account', toggle('Accept a follow request'), known, signedIn, other, async c =>
-    c.json(await related(c, 'AcceptRequest', c.var.params.account)),
+    json(c, await related(c, 'AcceptRequest', c.var.params.account)),
   )
   .delete('/me/follow-requests/:account', toggle('Refuse a follow request'), known, signedIn, other, async c =>
-    c.json(await related(c, 'RefuseRequest', c.var.params.account)),
+    json(c, await related(c, 'RefuseRequest', c.var.params.account)),
   )
   .delete(
     '/me/followers/:account',
@@ -90,7 +91,7 @@ export const relationshipsRoutes = routes<AppEnv>()
     known,
     signedIn,
     other,
-    async c => c.json(await related(c, 'RemoveFollower', c.var.params.account)),
+    async c => json(c, await related(c, 'RemoveFollower', c.var.params.account)),
   )
   .put(
     '/accounts/:account/block',
@@ -98,10 +99,10 @@ export const relationshipsRoutes = routes<AppEnv>()
     known,
     signedIn,
     other,
-    async c => c.json(await related(c, 'Block', c.var.params.account)),
+    async c => json(c, await related(c, 'Block', c.var.params.account)),
   )
   .delete('/accounts/:account/block', toggle('Unblock an account'), known, signedIn, other, async c =>
-    c.json(await related(c, 'Unblock', c.var.params.account)),
+    json(c, await related(c, 'Unblock', c.var.params.account)),
   )
   .get('/me/blocks', list('Whom you block'), known, signedIn, query(pageQuery), c =>
     answerPage(c, `blocks of ${c.var.actor.id}`, c.var.query, page => ownAccounts(c.var.reading, c.var.actor.id, 'blocks', page)),
@@ -112,10 +113,10 @@ export const relationshipsRoutes = routes<AppEnv>()
     known,
     signedIn,
     other,
-    async c => c.json(await related(c, 'AddCloseFriend', c.var.params.account)),
+    async c => json(c, await related(c, 'AddCloseFriend', c.var.params.account)),
   )
   .delete('/accounts/:account/close-friend', toggle('Remove a close friend'), known, signedIn, other, async c =>
-    c.json(await related(c, 'RemoveCloseFriend', c.var.params.account)),
+    json(c, await related(c, 'RemoveCloseFriend', c.var.params.account)),
   )
   .get('/me/close-friends', list('Your close friends'), known, signedIn, query(pageQuery), c =>
     answerPage(c, `close friends of ${c.var.actor.id}`, c.var.query, page =>

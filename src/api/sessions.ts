@@ -1,4 +1,3 @@
-import type { Context } from 'hono'
 import * as v from 'valibot'
 import {
   confirmSession,
@@ -10,8 +9,9 @@ import {
   signIn,
 } from '../commands/sessions.ts'
 import { pageQuery } from '../kernel/cursor.ts'
+import { json, send } from '../kernel/http/answer.ts'
 import { describe } from '../kernel/http/describe.ts'
-import { type HttpEnv, routes } from '../kernel/http/env.ts'
+import { routes } from '../kernel/http/env.ts'
 import { noStore } from '../kernel/http/headers.ts'
 import { limited } from '../kernel/http/rate-limit.ts'
 import { example, listOf, model } from '../kernel/http/schema.ts'
@@ -73,23 +73,21 @@ const RefreshToken = model(
 )
 const Confirmation = model('Confirmation', v.strictObject({ password: GivenPassword }))
 
-type Requesting = Pick<Context<HttpEnv & AppEnv>, 'var' | 'req' | 'header'>
-
 /** Where a request that signs in comes from. */
-export const originOf = (c: Requesting): Origin => ({
+export const originOf = (c: Ctx): Origin => ({
   device: { userAgent: c.req.header('user-agent')?.slice(0, 300) ?? null, address: c.var.clientAddress },
   actor: { id: null, sessionId: null, correlationId: c.var.correlationId },
 })
 
 /** 201 with the account and its new session. */
 export async function answerSignedIn(
-  c: Ctx & Pick<Context, 'json'>,
+  c: Ctx,
   { accountId, tokens, position }: { accountId: AccountId; tokens: SessionTokens; position: number },
 ) {
   noStore(c)
   await present(c, position, meModels)
   const { view } = await meView(c.var.reading, accountId)
-  return c.json({ account: view, session: tokens }, 201)
+  return json(c, { account: view, session: tokens }, 201)
 }
 
 const tag = 'Accounts and sessions'
@@ -125,7 +123,7 @@ the session. Ignores Idempotency-Key.`,
       noStore(c)
       const { tokens, position } = await refreshSession(c.var.commands, c.var.body.refreshToken, originOf(c).actor)
       acknowledge(c, position)
-      return c.json({ session: tokens }, 201)
+      return json(c, { session: tokens }, 201)
     },
   )
   .get(
@@ -136,7 +134,7 @@ the session. Ignores Idempotency-Key.`,
     query(pageQuery),
     async c => {
       const { id: accountId, sessionId } = c.var.actor
-      return c.json(await sessionPage(c.var.reading, { accountId, sessionId }, c.var.query))
+      return json(c, await sessionPage(c.var.reading, { accountId, sessionId }, c.var.query))
     },
   )
   .post(
@@ -153,7 +151,7 @@ the session. Ignores Idempotency-Key.`,
     body(Confirmation),
     async c => {
       acknowledge(c, await confirmSession(c.var.commands, c.var.actor, c.var.body.password, c.var.clientAddress))
-      return c.body(null, 204)
+      return send(c, null, 204)
     },
   )
   .delete(
@@ -169,7 +167,7 @@ the session. Ignores Idempotency-Key.`,
     params({ id: Id }),
     async c => {
       acknowledge(c, await endSession(c.var.commands, c.var.actor, c.var.params.id))
-      return c.body(null, 204)
+      return send(c, null, 204)
     },
   )
   .delete(
@@ -183,6 +181,6 @@ the session. Ignores Idempotency-Key.`,
     signedIn,
     async c => {
       acknowledge(c, await endOtherSessions(c.var.commands, c.var.actor))
-      return c.body(null, 204)
+      return send(c, null, 204)
     },
   )

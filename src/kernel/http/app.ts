@@ -5,6 +5,7 @@ import { matchedRoutes } from 'hono/route'
 import type { Logger } from 'pino'
 import type { Problem } from '../problem.ts'
 import type { Tracing } from '../tracing.ts'
+import { type Answering, complete, type Head } from './answer.ts'
 import { clientAddresses } from './client-address.ts'
 import type { HttpEnv } from './env.ts'
 import { onError, onNotFound } from './problems.ts'
@@ -43,7 +44,7 @@ export function httpApp(options: HttpOptions): Hono<HttpEnv> {
   const app = new Hono<HttpEnv>()
   app.onError(onError(options.classify))
   app.notFound(onNotFound(app))
-  app.use(identified(options), headers(options.publicUrl.startsWith('https:')))
+  app.use(identified(options), headed(options.publicUrl.startsWith('https:')))
   if (options.tracing != null) app.use('/v1/*', traced(options.tracing))
   if (options.corsOrigins.length > 0) app.use(crossOrigin(options.corsOrigins))
   app.use(rateLimits(options.rateLimit))
@@ -62,7 +63,6 @@ function identified({ log, trustedProxies, observe }: HttpOptions): MiddlewareHa
     c.set('log', log.child({ requestId }))
     c.set('clientAddress', addressOf(c.env?.incoming?.socket.remoteAddress ?? '127.0.0.1', c.req.header('x-forwarded-for')))
     await next()
-    c.res.headers.set('X-Request-Id', requestId)
     const route = matchedRoutes(c).findLast(({ method }) => method !== 'ALL')?.path ?? 'none'
     const answer = { method: c.req.method, route, status: c.res.status, ms: Math.round((performance.now() - started) * 10) / 10 }
     c.get('log').info(answer, 'answered')
@@ -71,23 +71,28 @@ function identified({ log, trustedProxies, observe }: HttpOptions): MiddlewareHa
   }
 }
 
-/** Headers of every answer; what a route has set itself stays. */
-function headers(https: boolean): MiddlewareHandler<HttpEnv> {
-  const always = Object.entries({
+/** Fields of every answer; what a route has said itself stays. Who says how long an answer may be kept says all about it. */
+function headed(https: boolean): MiddlewareHandler<HttpEnv> {
+  const always: Head = {
     'X-Content-Type-Options': 'nosniff',
     'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
     'Referrer-Policy': 'no-referrer',
     'Cross-Origin-Resource-Policy': 'same-origin',
     ...(https ? { 'Strict-Transport-Security': 'max-age=31536000; includeSubDomains' } : {}),
-  })
+  }
+  const open: Head = { ...always, 'Cache-Control': 'no-cache', Vary: 'Authorization' }
+  const personal: Head = { ...open, 'Cache-Control': 'private, no-cache' }
   return async (c, next) => {
+    const head: Head = {}
+    const common = (): Head => ({
+      'X-Request-Id': c.get('requestId'),
+      ...('Cache-Control' in head ? always : c.req.header('authorization') === undefined ? open : personal),
+      ...c.get('limits')?.fields(),
+    })
+    const answering: Answering = { head, common, sent: null }
+    c.set('answering', answering)
     await next()
-    const { headers } = c.res
-    for (const [name, value] of always) if (!headers.has(name)) headers.set(name, value)
-    if (!headers.has('Cache-Control')) {
-      headers.set('Cache-Control', c.req.header('authorization') === undefined ? 'no-cache' : 'private, no-cache')
-      headers.append('Vary', 'Authorization')
-    }
+    complete(answering, c.res)
   }
 }
 

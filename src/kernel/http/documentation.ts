@@ -1,5 +1,6 @@
 import type { Hono } from 'hono'
 import * as v from 'valibot'
+import { send } from './answer.ts'
 import { describe } from './describe.ts'
 import { docsPage } from './docs.ts'
 import { type HttpEnv, routes } from './env.ts'
@@ -16,14 +17,14 @@ export function documentation(app: Hono<HttpEnv>, about: { version: string; publ
     .get(
       '/openapi.json',
       describe('This API as an OpenAPI 3.1 document', { tag: 'Operations', auth: 'none', responses: { 200: document } }),
-      async c => c.body((await make()).json, 200, { 'Content-Type': 'application/json' }),
+      async c => send(c, (await make()).json, 200, { 'Content-Type': 'application/json' }),
     )
     .get(
       '/docs',
       describe('This API as a page for people', { tag: 'Operations', auth: 'none', responses: { 200: { type: 'text/html' } } }),
       async c => {
         const { html, headers } = (await make()).page
-        return c.body(html, 200, headers)
+        return send(c, html, 200, headers)
       },
     )
 }

@@ -2,11 +2,13 @@ import type { HttpBindings } from '@hono/node-server'
 import { type Env, Hono } from 'hono'
 import type { Logger } from 'pino'
 import type { Problem } from '../problem.ts'
+import type { Answering } from './answer.ts'
 import type { RequestLimits } from './rate-limit.ts'
 
 /**
  * What the edge gives every handler: `c.var.requestId`, `c.var.log` (its lines carry the request id), `c.var.clientAddress`, `c.var.limits`, and
- * `c.var.correlationId` for what it writes: the request id, or the trace of a caller that names one. `c.var.problem` is what was answered with instead.
+ * `c.var.correlationId` for what it writes: the request id, or the trace of a caller that names one. `c.var.answering` is for `json`, `send` and `carry`;
+ * `c.var.problem` is what was answered with instead.
  */
 export type HttpEnv = {
   /** Node's request and response; absent where a test calls `app.request`. */
@@ -17,6 +19,7 @@ export type HttpEnv = {
     log: Logger
     clientAddress: string
     limits: RequestLimits
+    answering: Answering
     problem?: Problem
   }
 }
@@ -33,7 +36,7 @@ export type HttpEnv = {
  *   signedIn,
  *   params({ id: PostId }),
  *   body(NewComment),
- *   async c => c.json(await comment(c.var.commands, c.var.actor, c.var.params.id, c.var.body), 201),
+ *   async c => json(c, await comment(c.var.commands, c.var.actor, c.var.params.id, c.var.body), 201),
  * )
  * ```
  */

@@ -1,6 +1,8 @@
 import { hash } from 'node:crypto'
 import type { Context } from 'hono'
 import { invalid, Problem, refuse } from '../problem.ts'
+import { carry, send } from './answer.ts'
+import type { HttpEnv } from './env.ts'
 
 /** The Idempotency-Key. @throws Problem 422 unless it is 1 to 255 visible ASCII characters */
 export function idempotencyKey(c: Pick<Context, 'req'>): string | undefined {
@@ -18,19 +20,24 @@ export function consistencyTokens(c: Pick<Context, 'req'>): string[] {
 }
 
 /** For answers that hold a secret. */
-export const noStore = (c: Pick<Context, 'header'>): void => c.header('Cache-Control', 'no-store')
+export const noStore = (c: Pick<Context<HttpEnv>, 'var'>): void => carry(c, { 'Cache-Control': 'no-store' })
 
 /**
  * Answers with the JSON and its ETag `"<revision>.<hash>"`, or 304 without a body where If-None-Match has it. The hash is of the body,
  * for that also changes without a new revision (counts, what the viewer did, pictures' URLs).
  */
-export function withEtag(c: Context, body: unknown, revision: number, status: 200 | 201 = 200): Response {
+export function withEtag(
+  c: Pick<Context<HttpEnv>, 'var' | 'req'>,
+  body: unknown,
+  revision: number,
+  status: 200 | 201 = 200,
+): Response {
   const json = JSON.stringify(body)
   const etag = `"${revision}.${hash('sha256', json, 'base64url').slice(0, 16)}"`
-  c.header('ETag', etag)
   const known = c.req.method === 'GET' || c.req.method === 'HEAD' ? c.req.header('if-none-match') : undefined
-  if (known !== undefined && (known.trim() === '*' || known.match(etagForm)?.includes(etag))) return c.body(null, 304)
-  return c.body(json, status, { 'Content-Type': 'application/json' })
+  if (known !== undefined && (known.trim() === '*' || known.match(etagForm)?.includes(etag)))
+    return send(c, null, 304, { ETag: etag })
+  return send(c, json, status, { 'Content-Type': 'application/json', ETag: etag })
 }
 
 const etagForm = /"[!#-~\u0080-\u00ff]*"/g

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Context, MiddlewareHandler } from 'hono'
 import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible'
 import { Problem } from '../problem.ts'
+import type { Head } from './answer.ts'
 import { clientAddresses, network } from './client-address.ts'
 import type { HttpEnv } from './env.ts'
 
@@ -29,6 +30,8 @@ export interface RequestLimits {
   identify(accountId: string): Promise<void>
   /** @throws Problem 429 `rate_limited` with Retry-After */
   count(policy: Policy): Promise<void>
+  /** `RateLimit` and `RateLimit-Policy`, of all that was counted so far. */
+  fields(): Head
 }
 
 /** Counts the request against one more policy than read and write: `limited('upload')`. Stands behind `signedIn`. */
@@ -40,8 +43,8 @@ export const limited =
   }
 
 /**
- * Stands before everything: limits by address, gives `c.var.limits`, and puts the `RateLimit` and `RateLimit-Policy` fields (IETF draft
- * ietf-httpapi-ratelimit-headers) of all policies that were counted onto every answer. Switched off it counts and refuses nothing.
+ * Stands before everything: limits by address, and gives `c.var.limits`; its fields `RateLimit` and `RateLimit-Policy` (IETF draft
+ * ietf-httpapi-ratelimit-headers) of all policies that were counted stand on every answer. Switched off it counts and refuses nothing.
  */
 export function rateLimits(on: boolean): MiddlewareHandler<HttpEnv> {
   const limiters = new Map<Policy, RateLimiterMemory>()
@@ -50,9 +53,8 @@ export function rateLimits(on: boolean): MiddlewareHandler<HttpEnv> {
   return async (c, next) => {
     const limits = new Counted(c, on ? limiters : null)
     c.set('limits', limits)
-    await limits.count('address') // refused here, the problem carries the fields itself; behind next() every refusal is an answer
+    await limits.count('address')
     await next()
-    for (const [name, value] of limits.fields()) c.res.headers.set(name, value)
   }
 }
 
@@ -119,16 +121,16 @@ class Counted implements RequestLimits {
     this.#left.set(policy, { remaining: result.remainingPoints, seconds: wait })
     if (result.consumedPoints <= points) return
     throw new Problem('rate_limited', `Too many requests (${policy}): try again in ${wait} s.`, {
-      headers: { 'Retry-After': String(wait), ...Object.fromEntries(this.fields()) },
+      headers: { 'Retry-After': String(wait) },
     })
   }
 
-  fields(): [string, string][] {
+  fields(): Head {
     const names = [...this.#left]
-    return [
-      ['RateLimit', names.map(([name, { remaining, seconds }]) => `"${name}";r=${remaining};t=${seconds}`).join(', ')],
-      ['RateLimit-Policy', names.map(([name]) => `"${name}";q=${policies[name][0]};w=${policies[name][1]}`).join(', ')],
-    ]
+    return {
+      RateLimit: names.map(([name, { remaining, seconds }]) => `"${name}";r=${remaining};t=${seconds}`).join(', '),
+      'RateLimit-Policy': names.map(([name]) => `"${name}";q=${policies[name][0]};w=${policies[name][1]}`).join(', '),
+    }
   }
 }
 
