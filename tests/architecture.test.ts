@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import {
+  answerFindings,
   cycleFindings,
   hatchFindings,
   importsOf,
@@ -199,6 +200,13 @@ describe('the domain', () => {
     expect(
       purityFindings(made({ 'src/domain/likes/like.ts': '// never Date.now()\nconst ms = Date.parse(command.at)' })),
     ).toEqual([])
+  })
+
+  it('answers in one way', () => {
+    expect(answerFindings(sources)).toEqual([])
+    for (const text of ['return c.json({})', "c.header('ETag', etag)", 'return c.body(null, 204)'])
+      expect(answerFindings(made({ 'src/api/likes.ts': text }))).toHaveLength(1)
+    expect(answerFindings(made({ 'src/api/likes.ts': "const sent = c.req.header('accept')\nreturn json(c, {})" }))).toEqual([])
   })
 
   it('declares no event without a fixture', () => {

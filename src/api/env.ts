@@ -22,7 +22,7 @@ export type AppEnv = {
 }
 
 /** What helpers of handlers take: any handler's context has it, whatever validators stand before it. */
-export type Ctx = Pick<Context<HttpEnv & AppEnv>, 'var' | 'req'>
+export type Ctx = Pick<Context<HttpEnv & AppEnv>, 'get' | 'var' | 'req'>
 
 /** Puts the token of a command into its answer. */
 export function acknowledge(c: Ctx, position: number): void {

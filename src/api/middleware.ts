@@ -56,7 +56,7 @@ async function sessionOf(c: Ctx): Promise<OpenSession | null> {
   if (sent === undefined) return null
   const token = /^bearer +([\w.~+/-]{1,4096}=*) *$/i.exec(sent)?.[1]
   if (token === undefined) throw new Problem('access_token_invalid', 'Authorization is not of the form: Bearer <access token>.')
-  const { commands, reading } = c.var
+  const [commands, reading] = [c.get('commands'), c.get('reading')]
   const { accountId, sessionId } = await commands.accessTokens.verify(token)
   // By the same question: what it finds changed serves what is read after it.
   const [session] = await Promise.all([commands.sessions.validate(sessionId), reading.kept.changes.follow(reading.db)])
@@ -78,8 +78,9 @@ async function identify(c: Context<HttpEnv & AppEnv>, { accountId, sessionId }: 
 export const fresh =
   (...models: readonly ReadModel[]): Handler =>
   async (c, next) => {
-    const position = Math.max(0, ...consistencyTokens(c).map(token => c.var.tokens.read(token)))
-    if (position > 0) await c.var.commands.settled(position, models)
+    const tokens = consistencyTokens(c)
+    const position = tokens.reduce((newest, token) => Math.max(newest, c.get('tokens').read(token)), 0)
+    if (position > 0) await c.get('commands').settled(position, models)
     await next()
   }
 

@@ -77,7 +77,7 @@ export function keyObject(key: Buffer): KeyObject {
 export const mac = (key: Buffer, text: string, bytes = 32): Buffer =>
   createHmac('sha256', keyObject(key)).update(text).digest().subarray(0, bytes)
 
-type PairMac = (first: Buffer) => (second: Buffer) => Buffer
+type PairMac = (first: Buffer) => (seconds: readonly Buffer[]) => Buffer[]
 
 /** Of each key, those of its last periods. */
 const pairMacs = new WeakMap<Buffer, LRUCache<number, PairMac>>()
@@ -85,8 +85,8 @@ const pairMacs = new WeakMap<Buffer, LRUCache<number, PairMac>>()
 /**
  * MACs of pairs under a key that each period has of its own, by AES-128 in CBC-MAC: sound where all messages are of one length (Bellare, Kilian, Rogaway, "The
  * Security of the Cipher Block Chaining Message Authentication Code"), here of two blocks. The first is chained once for many seconds: an HMAC for each pair
- * costs ten times as much.
- * @returns for two blocks of 16 bytes, 16 bytes
+ * costs ten times as much, and so does calling the cipher for each.
+ * @returns for a first block of 16 bytes and several second ones, 16 bytes each
  */
 export function pairMac(key: Buffer, period: number): PairMac {
   const known = pairMacs.get(key) ?? new LRUCache({ max: 4 })
@@ -101,14 +101,27 @@ export function pairMac(key: Buffer, period: number): PairMac {
 
 function pairMacUnder(key: Buffer): PairMac {
   const cipher = createCipheriv('aes-128-ecb', key, null).setAutoPadding(false)
-  const encrypted = (block: Buffer): Buffer => {
-    if (block.length !== 16) throw new RangeError('A block has 16 bytes.')
-    return cipher.update(block)
-  }
+  /** Each block by itself: where one is chained to another, that stands in it already. */
+  const encrypted = (blocks: Buffer): Buffer => cipher.update(blocks)
   return first => {
-    const chained = encrypted(first)
-    return second => encrypted(Buffer.from(second.map((byte, index) => byte ^ chained[index]!)))
+    const chained = encrypted(whole(first))
+    return seconds => {
+      const blocks = Buffer.allocUnsafe(blockBytes * seconds.length)
+      for (const [at, second] of seconds.entries()) {
+        whole(second)
+        for (let byte = 0; byte < blockBytes; byte++) blocks[blockBytes * at + byte] = second[byte]! ^ chained[byte]!
+      }
+      const macs = encrypted(blocks)
+      return seconds.map((_, at) => macs.subarray(blockBytes * at, blockBytes * (at + 1)))
+    }
   }
+}
+
+const blockBytes = 16
+
+function whole(block: Buffer): Buffer {
+  if (block.length !== blockBytes) throw new RangeError(`A block has ${blockBytes} bytes.`)
+  return block
 }
 
 /** Compares in constant time; false where the lengths differ. */

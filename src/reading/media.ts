@@ -41,7 +41,7 @@ export async function mediaViews(
   ownerId: AccountId,
   ids: readonly MediaId[],
 ): Promise<Map<MediaId, { view: MediaView; revision: number }>> {
-  const pictures = picturesFor(reading, ownerId)
+  const pictures = picturesFor(reading, ownerId, [ownerId])
   const found = await mediaOf(reading.db, { ids, ownerId })
   return new Map(found.map(row => [row.id, { view: mediaViewOf(pictures, ownerId, row), revision: row.revision }]))
 }

@@ -104,29 +104,38 @@ async function hydrate(
   const authors = authorLooks(reading, accountId)
   const posts = postLooks(reading, accountId, authors)
   const comments = commentLooks(reading, posts, authors)
-  const pictures = picturesFor(reading, accountId)
   const commentIds = new Set(rows.flatMap(({ comment }) => comment ?? []))
-  return asOfOne(kept.changes, db, [...authors.looks, ...posts.looks, ...comments.looks], () => {
+  const told = await asOfOne(kept.changes, db, [...authors.looks, ...posts.looks, ...comments.looks], () => {
     const accounts = new Map<AccountId, Author>()
     const texts = new Map(comments.seen(commentIds, accounts).map(({ id, text }) => [id, text]))
-    const views = new Map<NotificationId, NotificationView>()
-    for (const { id, type, at, count, seen, ...row } of rows) {
+    return rows.flatMap(row => {
       authors.addTo(accounts, row.actors)
       const actors = row.actors.flatMap(actor => accounts.get(actor) ?? []).filter(({ relation }) => mayHearOf(relation))
       const post = row.post === null ? null : posts.seen(row.post, accounts)?.post
       const text = row.comment === null ? null : texts.get(row.comment)
-      if (actors.length === 0 || post === undefined || (post !== null && !isWhole(post)) || text === undefined) continue
-      views.set(id, {
+      return actors.length === 0 || post === undefined || (post !== null && !isWhole(post)) || text === undefined
+        ? []
+        : { row, actors, post, text }
+    })
+  })
+  const pictures = picturesFor(
+    reading,
+    accountId,
+    told.flatMap(({ post }) => post?.author ?? []),
+  )
+  return new Map(
+    told.map(({ row: { id, type, at, count, seen, comment }, actors, post, text }) => [
+      id,
+      {
         id,
         type,
         at,
         actors: actors.slice(0, actorsNamed).map(actor => accountItem(reading, actor)),
         count,
         post: post && { id: post.id, thumbnailUrl: thumbnailUrl(pictures, post) },
-        comment: row.comment && text !== null ? { id: row.comment, text } : null,
+        comment: comment && text !== null ? { id: comment, text } : null,
         seen,
-      })
-    }
-    return views
-  })
+      },
+    ]),
+  )
 }

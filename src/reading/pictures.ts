@@ -25,24 +25,25 @@ const halfHour = 1_800_000
 const macBytes = 15
 
 /**
- * The URLs of the pictures that one viewer gets in one answer. A signature is of viewer, half hour and author, so it is made once an author;
- * what it opens is asked when the picture is fetched.
+ * The URLs of the pictures that one viewer gets in one answer. A signature is of viewer, half hour and author, so it is made once an author, of all of them
+ * at once; what it opens is asked when the picture is fetched.
+ * @param authorIds whose pictures these are, each once or more often
  */
-export function picturesFor({ secrets, clock, publicUrl }: Reading, viewerId: ViewerId): Pictures {
+export function picturesFor(
+  { secrets, clock, publicUrl }: Reading,
+  viewerId: ViewerId,
+  authorIds: Iterable<AccountId>,
+): Pictures {
   const made = Math.floor(clock.now() / halfHour)
   const signed = `${viewerId === null ? anyone : packed(viewerId)}.${made.toString(36)}`
-  const sign = signer(secrets.key('pictures'), made, viewerId)
-  const byAuthor = new Map<AccountId, string>()
-  const signatureOf = (authorId: AccountId): string => {
-    let signature = byAuthor.get(authorId)
-    if (signature === undefined) {
-      signature = `${signed}.${sign(authorId).toString('base64url')}`
-      byAuthor.set(authorId, signature)
-    }
-    return signature
+  const authors = [...new Set(authorIds)]
+  const macs = signatures(secrets.key('pictures'), made, viewerId, authors)
+  const byAuthor = new Map(authors.map((id, at) => [id, `${signed}.${macs[at]!.toString('base64url')}`]))
+  const url = (authorId: AccountId, mediaId: MediaId, rendition: string): string => {
+    const signature = byAuthor.get(authorId)
+    if (signature === undefined) throw new Error('a picture of an author who was not named')
+    return `${publicUrl}/v1/media/${mediaId}/${rendition}.jpg?v=${signature}`
   }
-  const url = (authorId: AccountId, mediaId: MediaId, rendition: string): string =>
-    `${publicUrl}/v1/media/${mediaId}/${rendition}.jpg?v=${signatureOf(authorId)}`
   return {
     url,
     renditions: (authorId, { id, renditions }) =>
@@ -100,13 +101,14 @@ const unpacked = (text: string): AccountId =>
     .toString('hex')
     .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 
-/** Signs authors for one viewer in one half hour. */
-function signer(key: Buffer, made: number, viewerId: ViewerId): (authorId: AccountId) => Buffer {
-  const sign = pairMac(key, made)(viewerId === null ? nobody : bytesOf(viewerId))
-  return authorId => sign(bytesOf(authorId)).subarray(0, macBytes)
+/** Of authors, for one viewer in one half hour. */
+function signatures(key: Buffer, made: number, viewerId: ViewerId, authorIds: readonly AccountId[]): Buffer[] {
+  if (authorIds.length === 0) return []
+  const macs = pairMac(key, made)(viewerId === null ? nobody : bytesOf(viewerId))(authorIds.map(bytesOf))
+  return macs.map(mac => mac.subarray(0, macBytes))
 }
 
 const isSignature = (secrets: Secrets, made: number, viewerId: ViewerId, authorId: AccountId, given: string): boolean => {
   const bytes = Buffer.from(given, 'base64url')
-  return secrets.accepted('pictures').some(key => sameBytes(signer(key, made, viewerId)(authorId), bytes))
+  return secrets.accepted('pictures').some(key => sameBytes(signatures(key, made, viewerId, [authorId])[0]!, bytes))
 }

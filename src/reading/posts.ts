@@ -97,7 +97,11 @@ async function found(reading: Reading, viewerId: ViewerId, ids: readonly PostId[
     return { seen, accounts }
   }
   const { seen, accounts } = await asOfOne(kept.changes, db, [...posts.looks, ...authors.looks], look, standings.apart)
-  const pictures = picturesFor(reading, viewerId)
+  const pictures = picturesFor(
+    reading,
+    viewerId,
+    seen.map(({ author }) => author.id),
+  )
   return new Map(
     seen.map(one => {
       const { id, revision } = one.post

@@ -125,6 +125,16 @@ export function purityFindings(sources: Sources): string[] {
   })
 }
 
+/** Answers, or fields of them, that are made past kernel/http/answer.ts: what was put on the answer before would be lost. */
+export function answerFindings(sources: Sources): string[] {
+  return [...sources].flatMap(([path, text]) => {
+    const [found] = (path.startsWith('src/') && /\bc\.(json|body|text|html|redirect|header)\(/.exec(withoutComments(text))) || []
+    return found === undefined
+      ? []
+      : [`${path}: ${found}: answers are made by \`json\` and \`send\`, their fields put on by \`carry\``]
+  })
+}
+
 /** Cycles between layers, between the kernel's folders, and between files that need each other to run. */
 export function cycleFindings(sources: Sources): string[] {
   const imports = inSource(sources).filter(({ to }) => isOurs(to))

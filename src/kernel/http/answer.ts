@@ -1,6 +1,3 @@
-import type { Context } from 'hono'
-import type { HttpEnv } from './env.ts'
-
 /** What an answer says of itself beside its body, by the names as they are sent. */
 export type Head = Record<string, string>
 
@@ -14,11 +11,12 @@ export type Answering = {
   sent: Response | null
 }
 
-type Answered = Pick<Context<HttpEnv>, 'var'>
+/** `var` makes an object of all variables each time. */
+type Answered = { get(key: 'answering'): Answering }
 
 /** Puts fields on the answer that is to come, unless that is a problem. */
 export function carry(c: Answered, head: Head): void {
-  Object.assign(c.var.answering.head, head)
+  Object.assign(c.get('answering').head, head)
 }
 
 /**
@@ -31,7 +29,7 @@ export function send(
   status = 200,
   head: Head = {},
 ): Response {
-  const { answering } = c.var
+  const answering = c.get('answering')
   const response = new Response(body, { status, headers: { ...answering.common(), ...answering.head, ...head } })
   answering.sent = response
   return response

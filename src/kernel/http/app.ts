@@ -42,7 +42,7 @@ export type Answer = {
 /** The app that every route is mounted on, with the manners that hold for all: request ids, access log, headers, CORS, limits, problems. */
 export function httpApp(options: HttpOptions): Hono<HttpEnv> {
   const app = new Hono<HttpEnv>()
-  app.onError(onError(options.classify))
+  app.onError(onError(options.classify, options.log))
   app.notFound(onNotFound(app))
   app.use(identified(options), headed(options.publicUrl.startsWith('https:')))
   if (options.tracing != null) app.use('/v1/*', traced(options.tracing))
@@ -60,12 +60,12 @@ function identified({ log, trustedProxies, observe }: HttpOptions): MiddlewareHa
     const requestId = sent !== undefined && /^[\w-]{8,64}$/.test(sent) ? sent : randomUUID()
     c.set('requestId', requestId)
     c.set('correlationId', requestId)
-    c.set('log', log.child({ requestId }))
+    c.set('logged', { requestId })
     c.set('clientAddress', addressOf(c.env?.incoming?.socket.remoteAddress ?? '127.0.0.1', c.req.header('x-forwarded-for')))
     await next()
     const route = matchedRoutes(c).findLast(({ method }) => method !== 'ALL')?.path ?? 'none'
     const answer = { method: c.req.method, route, status: c.res.status, ms: Math.round((performance.now() - started) * 10) / 10 }
-    c.get('log').info(answer, 'answered')
+    log.info({ ...c.get('logged'), ...answer }, 'answered')
     const problem = c.get('problem')
     observe?.({ ...answer, unavailable: problem?.status === 503 ? problem : null })
   }

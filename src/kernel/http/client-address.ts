@@ -1,4 +1,5 @@
 import { BlockList, isIP, isIPv6 } from 'node:net'
+import { LRUCache } from 'lru-cache'
 import { StartupError } from '../startup-error.ts'
 
 /**
@@ -10,9 +11,10 @@ import { StartupError } from '../startup-error.ts'
 export function clientAddresses(trusted: readonly string[]): (socketAddress: string, forwardedFor: string | undefined) => string {
   const proxies = new BlockList()
   for (const range of trusted) addRange(proxies, range.trim())
+  const plain = memoized(plainAddress)
   const isProxy = (address: string) => proxies.check(address, isIPv6(address) ? 'ipv6' : 'ipv4')
   return (socketAddress, forwardedFor) => {
-    let address = plainAddress(socketAddress) ?? socketAddress
+    let address = plain(socketAddress) ?? socketAddress
     if (forwardedFor === undefined || trusted.length === 0) return address
     const hops = forwardedFor.split(',')
     while (hops.length > 0 && isIP(address) !== 0 && isProxy(address)) {
@@ -62,11 +64,24 @@ function groupsOf(address: string): number[] {
 }
 
 /** What limits count by: an IPv4 address, or the /64 of an IPv6 one, for that is what one customer has. */
-export function network(address: string): string {
-  return isIPv6(address)
+export const network = memoized((address: string): string =>
+  isIPv6(address)
     ? `${groupsOf(address.replace(/%.*$/, ''))
         .slice(0, 4)
         .map(group => group.toString(16))
         .join(':')}::/64`
-    : address
+    : address,
+)
+
+/** Remembers what it said of the last addresses: each request asks, and clients send many. */
+function memoized<Said>(ask: (address: string) => Said): (address: string) => Said {
+  const said = new LRUCache<string, { readonly of: Said }>({ max: 1_000 })
+  return address => {
+    let known = said.get(address)
+    if (known === undefined) {
+      known = { of: ask(address) }
+      said.set(address, known)
+    }
+    return known.of
+  }
 }

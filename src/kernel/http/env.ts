@@ -1,12 +1,11 @@
 import type { HttpBindings } from '@hono/node-server'
 import { type Env, Hono } from 'hono'
-import type { Logger } from 'pino'
 import type { Problem } from '../problem.ts'
 import type { Answering } from './answer.ts'
 import type { RequestLimits } from './rate-limit.ts'
 
 /**
- * What the edge gives every handler: `c.var.requestId`, `c.var.log` (its lines carry the request id), `c.var.clientAddress`, `c.var.limits`, and
+ * What the edge gives every handler: `c.var.requestId`, `c.var.logged` (what lines of the log say of it), `c.var.clientAddress`, `c.var.limits`, and
  * `c.var.correlationId` for what it writes: the request id, or the trace of a caller that names one. `c.var.answering` is for `json`, `send` and `carry`;
  * `c.var.problem` is what was answered with instead.
  */
@@ -16,7 +15,7 @@ export type HttpEnv = {
   Variables: {
     requestId: string
     correlationId: string
-    log: Logger
+    logged: Readonly<Record<string, string>>
     clientAddress: string
     limits: RequestLimits
     answering: Answering

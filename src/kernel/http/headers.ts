@@ -2,7 +2,6 @@ import { hash } from 'node:crypto'
 import type { Context } from 'hono'
 import { invalid, Problem, refuse } from '../problem.ts'
 import { carry, send } from './answer.ts'
-import type { HttpEnv } from './env.ts'
 
 /** The Idempotency-Key. @throws Problem 422 unless it is 1 to 255 visible ASCII characters */
 export function idempotencyKey(c: Pick<Context, 'req'>): string | undefined {
@@ -14,20 +13,22 @@ export function idempotencyKey(c: Pick<Context, 'req'>): string | undefined {
 
 /** The request's consistency tokens, unread. @throws Problem 422 for more than 8 */
 export function consistencyTokens(c: Pick<Context, 'req'>): string[] {
-  const tokens = (c.req.header('consistency-token') ?? '').split(',').flatMap(token => token.trim() || [])
+  const sent = c.req.header('consistency-token')
+  if (sent === undefined) return []
+  const tokens = sent.split(',').flatMap(token => token.trim() || [])
   if (tokens.length > 8) throw invalid('/Consistency-Token', 'must not hold more than 8 tokens')
   return [...new Set(tokens)]
 }
 
 /** For answers that hold a secret. */
-export const noStore = (c: Pick<Context<HttpEnv>, 'var'>): void => carry(c, { 'Cache-Control': 'no-store' })
+export const noStore = (c: Parameters<typeof carry>[0]): void => carry(c, { 'Cache-Control': 'no-store' })
 
 /**
  * Answers with the JSON and its ETag `"<revision>.<hash>"`, or 304 without a body where If-None-Match has it. The hash is of the body,
  * for that also changes without a new revision (counts, what the viewer did, pictures' URLs).
  */
 export function withEtag(
-  c: Pick<Context<HttpEnv>, 'var' | 'req'>,
+  c: Pick<Context, 'req'> & Parameters<typeof send>[0],
   body: unknown,
   revision: number,
   status: 200 | 201 = 200,

@@ -1,5 +1,6 @@
 import type { ErrorHandler, Hono, NotFoundHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
+import type { Logger } from 'pino'
 import { Problem, type ProblemCode, problems } from '../problem.ts'
 import type { HttpEnv } from './env.ts'
 
@@ -30,11 +31,12 @@ const challenge = (code: ProblemCode): string =>
  * Makes problems of everything that is thrown: a Problem as it is, what `classify` knows (a store that is away) as it says,
  * all else as 500 `internal`, logged with its request id and never told.
  */
-export function onError(classify: (error: unknown) => Problem | null): ErrorHandler<HttpEnv> {
+export function onError(classify: (error: unknown) => Problem | null, log?: Logger): ErrorHandler<HttpEnv> {
   return (error, c) => {
     const problem = error instanceof Problem ? error : (classify(error) ?? fromHono(error))
-    if (problem === null || problem.code === 'internal') c.var.log?.error({ err: loggable(error) }, 'a request failed')
-    else if (problem.status >= 500) c.var.log?.warn({ err: loggable(problem.cause ?? problem) }, problem.message)
+    if (problem === null || problem.code === 'internal')
+      log?.error({ ...c.get('logged'), err: loggable(error) }, 'a request failed')
+    else if (problem.status >= 500) log?.warn({ ...c.get('logged'), err: loggable(problem.cause ?? problem) }, problem.message)
     if (problem !== null) c.set('problem', problem)
     return problemResponse(
       problem ?? new Problem('internal', 'This is a fault of the server. It has been logged under the request id.'),

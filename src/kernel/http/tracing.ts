@@ -12,7 +12,7 @@ export const traced =
     if (caller !== null) c.set('correlationId', correlationIn(caller))
     const { correlationId } = c.var
     await tracing.run({ name: method, kind: 'server', correlationId, callerId: caller?.spanId ?? null }, async span => {
-      c.set('log', c.var.log.child({ traceId: span.place.traceId }))
+      c.set('logged', { ...c.get('logged'), traceId: span.place.traceId })
       await next()
       const route = matchedRoutes(c).findLast(({ method }) => method !== 'ALL')?.path ?? 'none'
       span.name = `${method} ${route}`

@@ -2,6 +2,7 @@ import { HTTPException } from 'hono/http-exception'
 import pino from 'pino'
 import { describe, expect, it, vi } from 'vitest'
 import { databaseProblem } from '../../../src/adapters/postgres/database.ts'
+import { json } from '../../../src/kernel/http/answer.ts'
 import { type HttpOptions, httpApp } from '../../../src/kernel/http/app.ts'
 import { clientAddresses, network } from '../../../src/kernel/http/client-address.ts'
 import { consistencyTokens, idempotencyKey, ifMatch, noStore, withEtag } from '../../../src/kernel/http/headers.ts'
@@ -29,7 +30,7 @@ function setUp(options: Partial<HttpOptions> = {}) {
   app.post('/v1/things', c => c.json({ key: idempotencyKey(c) ?? null, tokens: consistencyTokens(c) }, 201))
   app.get('/v1/secret', c => {
     noStore(c)
-    return c.json({})
+    return json(c, {})
   })
   app.get('/v1/address', c => c.text(c.var.clientAddress))
   app.get('/v1/raw', () => new Response('raw', { headers: { 'Content-Security-Policy': 'sandbox' } }))

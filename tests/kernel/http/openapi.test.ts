@@ -1,7 +1,9 @@
 import { Hono } from 'hono'
+import pino from 'pino'
 import * as v from 'valibot'
 import { describe, expect, it } from 'vitest'
 import { pageQuery } from '../../../src/kernel/cursor.ts'
+import { httpApp } from '../../../src/kernel/http/app.ts'
 import { describe as about } from '../../../src/kernel/http/describe.ts'
 import { docsPage } from '../../../src/kernel/http/docs.ts'
 import { documentation } from '../../../src/kernel/http/documentation.ts'
@@ -31,7 +33,8 @@ const NewComment = model(
 )
 
 function app() {
-  const app = new Hono<HttpEnv>()
+  const manners = { publicUrl: 'http://x', corsOrigins: [], trustedProxies: [], rateLimit: false, classify: () => null }
+  const app = httpApp({ log: pino({ level: 'silent' }), ...manners })
   const comments = routes()
     .post(
       '/posts/:id/comments',
