@@ -43,7 +43,7 @@ The address signs in at once and is yours for 7 days; one that is another's answ
     }),
     limited('sign-up'),
     body(NewAccount),
-    async c => answerSignedIn(c, await signUp(c.var.commands, c.var.body, originOf(c))),
+    async c => answerSignedIn(c, await signUp(c.get('commands'), c.get('body'), originOf(c))),
   )
   .get(
     '/usernames/:name',
@@ -56,7 +56,7 @@ The address signs in at once and is yours for 7 days; one that is another's answ
     params({ name: example(v.pipe(v.string(), v.maxLength(200)), 'ada') }),
     fresh(...credentialModels),
     async c => {
-      const username = v.safeParse(Username, c.var.params.name)
-      return json(c, { available: username.success && (await isAvailable(c.var.reading, username.output)) })
+      const username = v.safeParse(Username, c.get('params').name)
+      return json(c, { available: username.success && (await isAvailable(c.get('reading'), username.output)) })
     },
   )

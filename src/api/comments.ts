@@ -60,13 +60,13 @@ export const commentsRoutes = routes<AppEnv>()
     one,
     query({ ...pageQuery, around: v.optional(v.pipe(Id, v.description('A comment’s id'))) }),
     c => {
-      const { id } = c.var.params
-      const { around, ...asked } = c.var.query
+      const { id } = c.get('params')
+      const { around, ...asked } = c.get('query')
       if (around !== undefined && asked.cursor !== undefined) throw invalid('/around', 'cannot stand beside a cursor')
       return answerPage(c, `comments on ${id}`, asked, page =>
         around === undefined
-          ? commentsOf(c.var.reading, c.var.viewerId, id, page)
-          : commentsAround(c.var.reading, c.var.viewerId, id, around, page.limit),
+          ? commentsOf(c.get('reading'), c.get('viewerId'), id, page)
+          : commentsAround(c.get('reading'), c.get('viewerId'), id, around, page.limit),
       )
     },
   )
@@ -84,10 +84,10 @@ export const commentsRoutes = routes<AppEnv>()
     one,
     body(NewComment),
     async c => {
-      const made = creation<'comment'>(c, c.var.body)
-      const position = await addComment(c.var.commands, c.var.actor, made, c.var.params.id, c.var.body)
+      const made = creation<'comment'>(c, c.get('body'))
+      const position = await addComment(c.get('commands'), c.get('actor'), made, c.get('params').id, c.get('body'))
       await present(c, position, commentModels)
-      const { view, revision } = await commentView(c.var.reading, c.var.actor.id, made.id)
+      const { view, revision } = await commentView(c.get('reading'), c.get('actor').id, made.id)
       carry(c, { Location: `/v1/comments/${made.id}` })
       return withEtag(c, view, revision, 201)
     },
@@ -99,7 +99,7 @@ export const commentsRoutes = routes<AppEnv>()
     maybeSignedIn,
     one,
     async c => {
-      const { view, revision } = await commentView(c.var.reading, c.var.viewerId, c.var.params.id)
+      const { view, revision } = await commentView(c.get('reading'), c.get('viewerId'), c.get('params').id)
       return withEtag(c, view, revision)
     },
   )
@@ -111,10 +111,10 @@ export const commentsRoutes = routes<AppEnv>()
     one,
     body(CommentChanges),
     async c => {
-      const { id } = c.var.params
-      const position = await editComment(c.var.commands, c.var.actor, id, c.var.body, ifMatch(c))
+      const { id } = c.get('params')
+      const position = await editComment(c.get('commands'), c.get('actor'), id, c.get('body'), ifMatch(c))
       await present(c, position, commentModels)
-      const { view, revision } = await commentView(c.var.reading, c.var.actor.id, id)
+      const { view, revision } = await commentView(c.get('reading'), c.get('actor').id, id)
       return withEtag(c, view, revision)
     },
   )
@@ -131,8 +131,8 @@ export const commentsRoutes = routes<AppEnv>()
     signedIn,
     one,
     async c => {
-      const { id } = c.var.params
-      acknowledge(c, await deleteComment(c.var.commands, c.var.actor, id))
+      const { id } = c.get('params')
+      acknowledge(c, await deleteComment(c.get('commands'), c.get('actor'), id))
       return json(c, { id })
     },
   )
@@ -150,7 +150,7 @@ export const commentsRoutes = routes<AppEnv>()
     one,
     query(pageQuery),
     c =>
-      answerPage(c, `replies to ${c.var.params.id}`, c.var.query, page =>
-        repliesTo(c.var.reading, c.var.viewerId, c.var.params.id, page),
+      answerPage(c, `replies to ${c.get('params').id}`, c.get('query'), page =>
+        repliesTo(c.get('reading'), c.get('viewerId'), c.get('params').id, page),
       ),
   )

@@ -26,11 +26,11 @@ export type Ctx = Pick<Context<HttpEnv & AppEnv>, 'get' | 'var' | 'req'>
 
 /** Puts the token of a command into its answer. */
 export function acknowledge(c: Ctx, position: number): void {
-  carry(c, { 'Consistency-Token': c.var.tokens.issue(position) })
+  carry(c, { 'Consistency-Token': c.get('tokens').issue(position) })
 }
 
 /** The same, and waits until the models that the answer is read from have that command's effect. */
 export async function present(c: Ctx, position: number, models: readonly ReadModel[]): Promise<void> {
   acknowledge(c, position)
-  await c.var.commands.settled(position, models)
+  await c.get('commands').settled(position, models)
 }

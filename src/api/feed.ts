@@ -27,5 +27,5 @@ export const feedRoutes = routes<AppEnv>().get(
   fresh(...feedModels),
   signedIn,
   query({ ...pageQuery, order: v.optional(v.picklist(['chronological']), 'chronological') }),
-  c => answerPage(c, `feed of ${c.var.actor.id}`, c.var.query, page => feedPage(c.var.reading, c.var.actor.id, page)),
+  c => answerPage(c, `feed of ${c.get('actor').id}`, c.get('query'), page => feedPage(c.get('reading'), c.get('actor').id, page)),
 )

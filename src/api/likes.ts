@@ -31,30 +31,30 @@ const known = fresh(...likeModels)
 
 /** Decides, and answers at once: no model is waited for. */
 async function post(c: Ctx, type: 'Like' | 'Unlike', id: string) {
-  const { state, position } = await togglePostLike(c.var.commands, c.var.actor, type, id)
+  const { state, position } = await togglePostLike(c.get('commands'), c.get('actor'), type, id)
   acknowledge(c, position)
-  return postLiked(c.var.reading, c.var.actor.id, id, state.liked)
+  return postLiked(c.get('reading'), c.get('actor').id, id, state.liked)
 }
 
 async function comment(c: Ctx, type: 'Like' | 'Unlike', id: string) {
-  const { state, position } = await toggleCommentLike(c.var.commands, c.var.actor, type, id)
+  const { state, position } = await toggleCommentLike(c.get('commands'), c.get('actor'), type, id)
   acknowledge(c, position)
-  return commentLiked(c.var.reading, c.var.actor.id, id, state.liked)
+  return commentLiked(c.get('reading'), c.get('actor').id, id, state.liked)
 }
 
 /** Likes of posts and comments. */
 export const likesRoutes = routes<AppEnv>()
   .put('/posts/:id/like', toggle('Like a post', PostLike), known, signedIn, subject, async c =>
-    json(c, await post(c, 'Like', c.var.params.id)),
+    json(c, await post(c, 'Like', c.get('params').id)),
   )
   .delete('/posts/:id/like', toggle('Take back the like of a post', PostLike), known, signedIn, subject, async c =>
-    json(c, await post(c, 'Unlike', c.var.params.id)),
+    json(c, await post(c, 'Unlike', c.get('params').id)),
   )
   .put('/comments/:id/like', toggle('Like a comment', CommentLike), known, signedIn, subject, async c =>
-    json(c, await comment(c, 'Like', c.var.params.id)),
+    json(c, await comment(c, 'Like', c.get('params').id)),
   )
   .delete('/comments/:id/like', toggle('Take back the like of a comment', CommentLike), known, signedIn, subject, async c =>
-    json(c, await comment(c, 'Unlike', c.var.params.id)),
+    json(c, await comment(c, 'Unlike', c.get('params').id)),
   )
   .get(
     '/posts/:id/likes',
@@ -70,8 +70,8 @@ export const likesRoutes = routes<AppEnv>()
     subject,
     query(pageQuery),
     c =>
-      answerPage(c, `likes of post ${c.var.params.id}`, c.var.query, page =>
-        likers(c.var.reading, c.var.viewerId, c.var.params.id, page),
+      answerPage(c, `likes of post ${c.get('params').id}`, c.get('query'), page =>
+        likers(c.get('reading'), c.get('viewerId'), c.get('params').id, page),
       ),
   )
   .get(
@@ -85,5 +85,8 @@ export const likesRoutes = routes<AppEnv>()
     fresh(...postModels),
     signedIn,
     query(pageQuery),
-    c => answerPage(c, `posts liked by ${c.var.actor.id}`, c.var.query, page => likedPosts(c.var.reading, c.var.actor.id, page)),
+    c =>
+      answerPage(c, `posts liked by ${c.get('actor').id}`, c.get('query'), page =>
+        likedPosts(c.get('reading'), c.get('actor').id, page),
+      ),
   )

@@ -21,7 +21,7 @@ export async function answerPage<Item>(
   asked: { limit: number; cursor?: string | undefined },
   read: (page: PageRequest) => Promise<PageOf<Item>>,
 ): Promise<Response> {
-  const cursors = new Cursors(c.var.reading.secrets)
+  const cursors = new Cursors(c.get('reading').secrets)
   const after = cursors.read(list, Place, asked.cursor)?.[0] ?? null
   const { items, next } = await read({ limit: asked.limit, after })
   return json(c, { items, nextCursor: next === null ? null : cursors.write(list, [next]) })

@@ -132,7 +132,7 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
         const { db, clock } = reading
         const ticket = randomBytes(32).toString('base64url')
         const expiresAt = iso(clock.now() + ticketMs)
-        const { id, sessionId } = c.var.actor
+        const { id, sessionId } = c.get('actor')
         await db.run(sql`delete from kernel.tickets where expires_at < ${iso(clock.now() - 2 * streamMs)}::timestamptz`)
         await db.run(
           sql`insert into kernel.tickets (id, account_id, session_id, expires_at) values (${hashOf(ticket)}, ${id}, ${sessionId}, ${expiresAt})`,
@@ -155,12 +155,12 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
         lastEventId: v.optional(v.pipe(v.string(), v.maxLength(100))),
       }),
       async c => {
-        const { ticket, lastEventId } = c.var.query
+        const { ticket, lastEventId } = c.get('query')
         const shown = c.req.header('authorization')
         const who =
           ticket !== undefined && shown === undefined ? await redeem(commands, ticket, true) : await bearer(commands, shown)
-        await c.var.limits.identify(who.accountId)
-        await c.var.limits.count('live')
+        await c.get('limits').identify(who.accountId)
+        await c.get('limits').count('live')
         if (hub.full(who.accountId))
           throw new Problem('rate_limited', `At most ${connectionsPerAccount} live connections an account.`, {
             headers: { 'Retry-After': '10' },

@@ -59,8 +59,7 @@ const Erasure = model(
 const tag = 'Oneself'
 
 const answerMe = async (c: Ctx) => {
-  const { reading, actor } = c.var
-  const { view, revision } = await meView(reading, actor.id)
+  const { view, revision } = await meView(c.get('reading'), c.get('actor').id)
   return withEtag(c, view, revision)
 }
 
@@ -81,7 +80,7 @@ export const meRoutes = routes<AppEnv>()
     signedIn,
     body(ProfileChanges),
     async c => {
-      const { position } = await changeProfile(c.var.commands, c.var.actor, c.var.body, ifMatch(c))
+      const { position } = await changeProfile(c.get('commands'), c.get('actor'), c.get('body'), ifMatch(c))
       await present(c, position, meModels)
       return answerMe(c)
     },
@@ -93,7 +92,7 @@ export const meRoutes = routes<AppEnv>()
     signedIn,
     body(NewUsername),
     async c => {
-      const { position } = await changeUsername(c.var.commands, c.var.actor, c.var.body.username)
+      const { position } = await changeUsername(c.get('commands'), c.get('actor'), c.get('body').username)
       await present(c, position, meModels)
       return answerMe(c)
     },
@@ -110,7 +109,7 @@ export const meRoutes = routes<AppEnv>()
     signedIn,
     body(NewAvatar),
     async c => {
-      const { position } = await changeAvatar(c.var.commands, c.var.actor, c.var.body.mediaId)
+      const { position } = await changeAvatar(c.get('commands'), c.get('actor'), c.get('body').mediaId)
       await present(c, position, meModels)
       return answerMe(c)
     },
@@ -127,7 +126,7 @@ export const meRoutes = routes<AppEnv>()
     signedIn,
     body(NewType),
     async c => {
-      const { position } = await changeType(c.var.commands, c.var.actor, c.var.body.type)
+      const { position } = await changeType(c.get('commands'), c.get('actor'), c.get('body').type)
       await present(c, position, meModels)
       return answerMe(c)
     },
@@ -144,11 +143,11 @@ export const meRoutes = routes<AppEnv>()
     fresh(...meModels),
     signedIn,
     async c => {
-      const { erasureId, position } = await eraseAccount(c.var.commands, c.var.actor)
+      const { erasureId, position } = await eraseAccount(c.get('commands'), c.get('actor'))
       noStore(c)
       await present(c, position, erasureModels)
       carry(c, { Location: `/v1/erasures/${erasureId}` })
-      return json(c, { erasure: await erasureView(c.var.reading, erasureId) }, 202)
+      return json(c, { erasure: await erasureView(c.get('reading'), erasureId) }, 202)
     },
   )
   .get(
@@ -158,6 +157,6 @@ export const meRoutes = routes<AppEnv>()
     fresh(...erasureModels),
     async c => {
       noStore(c)
-      return json(c, await erasureView(c.var.reading, c.var.params.id))
+      return json(c, await erasureView(c.get('reading'), c.get('params').id))
     },
   )

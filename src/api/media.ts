@@ -81,10 +81,10 @@ export const mediaRoutes = routes<AppEnv>()
           c,
           idempotencyKey(c) === undefined ? null : createHash('sha256').update(bytes).digest('hex'),
         )
-        return { id: made.id, position: await uploadMedia(c.var.commands, c.var.actor, made, bytes) }
+        return { id: made.id, position: await uploadMedia(c.get('commands'), c.get('actor'), made, bytes) }
       })
       await present(c, position, mediaModels)
-      const { view, revision } = await mediaView(c.var.reading, c.var.actor.id, id)
+      const { view, revision } = await mediaView(c.get('reading'), c.get('actor').id, id)
       carry(c, { Location: `/v1/media/${id}` })
       return withEtag(c, view, revision, 201)
     },
@@ -100,8 +100,8 @@ export const mediaRoutes = routes<AppEnv>()
     signedIn,
     query({ ids }),
     async c => {
-      const found = await mediaViews(c.var.reading, c.var.actor.id, c.var.query.ids)
-      const items = [...new Set(c.var.query.ids)].flatMap(id => found.get(id)?.view ?? [])
+      const found = await mediaViews(c.get('reading'), c.get('actor').id, c.get('query').ids)
+      const items = [...new Set(c.get('query').ids)].flatMap(id => found.get(id)?.view ?? [])
       return json(c, { items, nextCursor: null })
     },
   )
@@ -112,7 +112,7 @@ export const mediaRoutes = routes<AppEnv>()
     signedIn,
     params({ id: Id }),
     async c => {
-      const { view, revision } = await mediaView(c.var.reading, c.var.actor.id, c.var.params.id)
+      const { view, revision } = await mediaView(c.get('reading'), c.get('actor').id, c.get('params').id)
       return withEtag(c, view, revision)
     },
   )
@@ -134,8 +134,8 @@ export const mediaRoutes = routes<AppEnv>()
     }),
     fresh(...pictureModels),
     async c => {
-      const rendition = c.var.params.file.replace('.jpg', '')
-      const key = await mustSeePicture(c.var.reading, c.var.params.id, rendition, c.var.query.v)
+      const rendition = c.get('params').file.replace('.jpg', '')
+      const key = await mustSeePicture(c.get('reading'), c.get('params').id, rendition, c.get('query').v)
       return showPicture(c, key)
     },
   )
@@ -145,7 +145,7 @@ export const mediaRoutes = routes<AppEnv>()
     file,
     fresh(...pictureModels),
     async c => {
-      const key = await mustBeAvatar(c.var.reading, c.var.params.id, c.var.params.file.replace('.jpg', ''))
+      const key = await mustBeAvatar(c.get('reading'), c.get('params').id, c.get('params').file.replace('.jpg', ''))
       return sendPicture(c, key, 'public')
     },
   )
@@ -157,7 +157,7 @@ const redirectKeptFor = 30
 
 /** Sends the client to the store for a picture, where the store can show it itself. */
 async function showPicture(c: Ctx, key: string): Promise<Response> {
-  const { storage } = c.var.commands
+  const { storage } = c.get('commands')
   if (storage.presign === undefined) return sendPicture(c, key, 'private')
   carry(c, {
     'Cross-Origin-Resource-Policy': 'cross-origin',
@@ -174,7 +174,7 @@ async function sendPicture(c: Ctx, key: string, whose: 'private' | 'public'): Pr
   // A page of another origin shows it.
   carry(c, { 'Cache-Control': `${whose}, max-age=60`, ETag: etag, 'Cross-Origin-Resource-Policy': 'cross-origin' })
   if (c.req.header('if-none-match')?.includes(etag)) return send(c, null, 304)
-  const found = await c.var.commands.storage.get(key)
+  const found = await c.get('commands').storage.get(key)
   if (found === null) throw notFound('picture')
   const about = { 'Content-Type': found.contentType, 'Content-Length': String(found.size) }
   if (c.req.method !== 'HEAD') return send(c, found.stream, 200, about)
@@ -208,7 +208,7 @@ function hold(accountId: string, bytes: number): void {
 async function withUpload<T>(c: Ctx, use: (bytes: Uint8Array) => Promise<T>): Promise<T> {
   const multipart = /^multipart\/form-data\b/i.test(c.req.header('content-type') ?? '')
   const limit = uploadLimit + (multipart ? multipartSlack : 0)
-  const { id } = c.var.actor
+  const { id } = c.get('actor')
   let size = 0
   try {
     const sent = await readBytes(c.req.raw, limit, bytes => {

@@ -92,9 +92,9 @@ export const fresh =
 export function creation<Kind extends string>(c: Ctx, body: unknown): { id: Id<Kind>; request: string | undefined } {
   const key = idempotencyKey(c)
   if (key === undefined) return { id: newId(), request: undefined }
-  const secret = c.var.reading.secrets.key('idempotency')
+  const secret = c.get('reading').secrets.key('idempotency')
   return {
-    id: derivedId(secret, c.var.actor.id, c.req.method, c.req.path, key),
+    id: derivedId(secret, c.get('actor').id, c.req.method, c.req.path, key),
     request: mac(secret, canonical(body), 16).toString('base64url'),
   }
 }

@@ -56,8 +56,8 @@ export const notificationsRoutes = routes<AppEnv>()
     signedIn,
     query(pageQuery),
     c =>
-      answerPage(c, `notifications of ${c.var.actor.id}`, c.var.query, page =>
-        notificationsPage(c.var.reading, c.var.actor.id, page),
+      answerPage(c, `notifications of ${c.get('actor').id}`, c.get('query'), page =>
+        notificationsPage(c.get('reading'), c.get('actor').id, page),
       ),
   )
   .get(
@@ -70,7 +70,7 @@ export const notificationsRoutes = routes<AppEnv>()
     known,
     signedIn,
     query({}),
-    async c => json(c, { count: await unseenCount(c.var.reading, c.var.actor.id) }),
+    async c => json(c, { count: await unseenCount(c.get('reading'), c.get('actor').id) }),
   )
   .put(
     '/notifications/seen',
@@ -83,8 +83,8 @@ export const notificationsRoutes = routes<AppEnv>()
     signedIn,
     body(v.optional(Seen, {})),
     async c => {
-      const position = await seeNotifications(c.var.commands, c.var.actor, c.var.body.upToId ?? null)
+      const position = await seeNotifications(c.get('commands'), c.get('actor'), c.get('body').upToId ?? null)
       await present(c, position, notificationModels)
-      return json(c, { count: await unseenCount(c.var.reading, c.var.actor.id) })
+      return json(c, { count: await unseenCount(c.get('reading'), c.get('actor').id) })
     },
   )

@@ -125,10 +125,10 @@ export const postsRoutes = routes<AppEnv>()
     signedIn,
     body(NewPost),
     async c => {
-      const made = creation<'post'>(c, c.var.body)
-      const position = await createPost(c.var.commands, c.var.actor, made, c.var.body)
+      const made = creation<'post'>(c, c.get('body'))
+      const position = await createPost(c.get('commands'), c.get('actor'), made, c.get('body'))
       await present(c, position, postModels)
-      const { view, revision } = await postView(c.var.reading, c.var.actor.id, made.id)
+      const { view, revision } = await postView(c.get('reading'), c.get('actor').id, made.id)
       carry(c, { Location: `/v1/posts/${made.id}` })
       return withEtag(c, view, revision, 201)
     },
@@ -145,8 +145,8 @@ export const postsRoutes = routes<AppEnv>()
     maybeSignedIn,
     query({ ids }),
     async c => {
-      const found = await postViews(c.var.reading, c.var.viewerId, c.var.query.ids)
-      const items = [...new Set(c.var.query.ids)].flatMap(id => found.get(id) ?? [])
+      const found = await postViews(c.get('reading'), c.get('viewerId'), c.get('query').ids)
+      const items = [...new Set(c.get('query').ids)].flatMap(id => found.get(id) ?? [])
       return json(c, { items, nextCursor: null })
     },
   )
@@ -157,8 +157,7 @@ export const postsRoutes = routes<AppEnv>()
     maybeSignedIn,
     one,
     async c => {
-      const { reading, viewerId, params } = c.var
-      const { view, revision } = await postView(reading, viewerId, params.id)
+      const { view, revision } = await postView(c.get('reading'), c.get('viewerId'), c.get('params').id)
       return withEtag(c, view, revision)
     },
   )
@@ -177,11 +176,11 @@ export const postsRoutes = routes<AppEnv>()
     one,
     body(PostChanges),
     async c => {
-      const { media, ...changes } = c.var.body
-      const { id } = c.var.params
-      const position = await editPost(c.var.commands, c.var.actor, id, { ...changes, altTexts: media }, ifMatch(c))
+      const { media, ...changes } = c.get('body')
+      const { id } = c.get('params')
+      const position = await editPost(c.get('commands'), c.get('actor'), id, { ...changes, altTexts: media }, ifMatch(c))
       await present(c, position, postModels)
-      const { view, revision } = await postView(c.var.reading, c.var.actor.id, id)
+      const { view, revision } = await postView(c.get('reading'), c.get('actor').id, id)
       return withEtag(c, view, revision)
     },
   )
@@ -197,8 +196,8 @@ export const postsRoutes = routes<AppEnv>()
     signedIn,
     one,
     async c => {
-      const { id } = c.var.params
-      acknowledge(c, await deletePost(c.var.commands, c.var.actor, id))
+      const { id } = c.get('params')
+      acknowledge(c, await deletePost(c.get('commands'), c.get('actor'), id))
       return json(c, { id })
     },
   )
@@ -216,7 +215,9 @@ export const postsRoutes = routes<AppEnv>()
     params({ account: AccountRef }),
     query(pageQuery),
     async c => {
-      const author = await mustKnowAccount(c.var.reading, c.var.viewerId, c.var.params.account)
-      return answerPage(c, `posts of ${author.id}`, c.var.query, page => postsOf(c.var.reading, c.var.viewerId, author, page))
+      const author = await mustKnowAccount(c.get('reading'), c.get('viewerId'), c.get('params').account)
+      return answerPage(c, `posts of ${author.id}`, c.get('query'), page =>
+        postsOf(c.get('reading'), c.get('viewerId'), author, page),
+      )
     },
   )

@@ -62,8 +62,8 @@ export const profilesRoutes = routes<AppEnv>()
     maybeSignedIn,
     query({ ids }),
     async c => {
-      const found = await accountViews(c.var.reading, c.var.viewerId, c.var.query.ids)
-      const items = [...new Set(c.var.query.ids)].flatMap(id => found.get(id)?.view ?? [])
+      const found = await accountViews(c.get('reading'), c.get('viewerId'), c.get('query').ids)
+      const items = [...new Set(c.get('query').ids)].flatMap(id => found.get(id)?.view ?? [])
       return json(c, { items, nextCursor: null })
     },
   )
@@ -81,22 +81,22 @@ export const profilesRoutes = routes<AppEnv>()
     maybeSignedIn,
     one,
     async c => {
-      const { view, revision } = await accountView(c.var.reading, c.var.viewerId, c.var.params.account)
+      const { view, revision } = await accountView(c.get('reading'), c.get('viewerId'), c.get('params').account)
       return withEtag(c, view, revision)
     },
   )
   .get('/accounts/:account/followers', listRoute('followers'), fresh(...accountModels), maybeSignedIn, one, query(pageQuery), c =>
-    answerPage(c, `followers of ${c.var.params.account}`, c.var.query, page =>
-      accountsOf(c.var.reading, c.var.viewerId, 'followers', c.var.params.account, page),
+    answerPage(c, `followers of ${c.get('params').account}`, c.get('query'), page =>
+      accountsOf(c.get('reading'), c.get('viewerId'), 'followers', c.get('params').account, page),
     ),
   )
   .get('/accounts/:account/following', listRoute('following'), fresh(...accountModels), maybeSignedIn, one, query(pageQuery), c =>
-    answerPage(c, `following of ${c.var.params.account}`, c.var.query, page =>
-      accountsOf(c.var.reading, c.var.viewerId, 'following', c.var.params.account, page),
+    answerPage(c, `following of ${c.get('params').account}`, c.get('query'), page =>
+      accountsOf(c.get('reading'), c.get('viewerId'), 'following', c.get('params').account, page),
     ),
   )
   .get('/accounts/:account/mutuals', listRoute('mutuals'), fresh(...accountModels), maybeSignedIn, one, query(pageQuery), c =>
-    answerPage(c, `mutuals of ${c.var.params.account}`, c.var.query, page =>
-      accountsOf(c.var.reading, c.var.viewerId, 'mutuals', c.var.params.account, page),
+    answerPage(c, `mutuals of ${c.get('params').account}`, c.get('query'), page =>
+      accountsOf(c.get('reading'), c.get('viewerId'), 'mutuals', c.get('params').account, page),
     ),
   )

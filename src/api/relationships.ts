@@ -27,8 +27,8 @@ const FollowState = model(
 
 /** Decides, and answers how it stands with the account after it: the viewer's side as decided, the counts with it. */
 async function related(c: Ctx, type: Relating, ref: string) {
-  const { otherId, viewer, position } = await relate(c.var.commands, c.var.actor, type, ref)
-  const counts = await countsAfter(c.var.reading, c.var.actor.id, otherId, viewer)
+  const { otherId, viewer, position } = await relate(c.get('commands'), c.get('actor'), type, ref)
+  const counts = await countsAfter(c.get('reading'), c.get('actor').id, otherId, viewer)
   acknowledge(c, position)
   return { id: otherId, viewer, counts }
 }
@@ -64,7 +64,7 @@ export const relationshipsRoutes = routes<AppEnv>()
     signedIn,
     limited('follow'),
     other,
-    async c => json(c, await followed(c, 'Follow', c.var.params.account)),
+    async c => json(c, await followed(c, 'Follow', c.get('params').account)),
   )
   .delete(
     '/accounts/:account/follow',
@@ -72,18 +72,18 @@ export const relationshipsRoutes = routes<AppEnv>()
     known,
     signedIn,
     other,
-    async c => json(c, await followed(c, 'Unfollow', c.var.params.account)),
+    async c => json(c, await followed(c, 'Unfollow', c.get('params').account)),
   )
   .get('/me/follow-requests', list('Who asks to follow you'), known, signedIn, query(pageQuery), c =>
-    answerPage(c, `follow requests of ${c.var.actor.id}`, c.var.query, page =>
-      ownAccounts(c.var.reading, c.var.actor.id, 'requests', page),
+    answerPage(c, `follow requests of ${c.get('actor').id}`, c.get('query'), page =>
+      ownAccounts(c.get('reading'), c.get('actor').id, 'requests', page),
     ),
   )
   .put('/me/follow-requests/:account', toggle('Accept a follow request'), known, signedIn, other, async c =>
-    json(c, await related(c, 'AcceptRequest', c.var.params.account)),
+    json(c, await related(c, 'AcceptRequest', c.get('params').account)),
   )
   .delete('/me/follow-requests/:account', toggle('Refuse a follow request'), known, signedIn, other, async c =>
-    json(c, await related(c, 'RefuseRequest', c.var.params.account)),
+    json(c, await related(c, 'RefuseRequest', c.get('params').account)),
   )
   .delete(
     '/me/followers/:account',
@@ -91,7 +91,7 @@ export const relationshipsRoutes = routes<AppEnv>()
     known,
     signedIn,
     other,
-    async c => json(c, await related(c, 'RemoveFollower', c.var.params.account)),
+    async c => json(c, await related(c, 'RemoveFollower', c.get('params').account)),
   )
   .put(
     '/accounts/:account/block',
@@ -99,13 +99,15 @@ export const relationshipsRoutes = routes<AppEnv>()
     known,
     signedIn,
     other,
-    async c => json(c, await related(c, 'Block', c.var.params.account)),
+    async c => json(c, await related(c, 'Block', c.get('params').account)),
   )
   .delete('/accounts/:account/block', toggle('Unblock an account'), known, signedIn, other, async c =>
-    json(c, await related(c, 'Unblock', c.var.params.account)),
+    json(c, await related(c, 'Unblock', c.get('params').account)),
   )
   .get('/me/blocks', list('Whom you block'), known, signedIn, query(pageQuery), c =>
-    answerPage(c, `blocks of ${c.var.actor.id}`, c.var.query, page => ownAccounts(c.var.reading, c.var.actor.id, 'blocks', page)),
+    answerPage(c, `blocks of ${c.get('actor').id}`, c.get('query'), page =>
+      ownAccounts(c.get('reading'), c.get('actor').id, 'blocks', page),
+    ),
   )
   .put(
     '/accounts/:account/close-friend',
@@ -113,13 +115,13 @@ export const relationshipsRoutes = routes<AppEnv>()
     known,
     signedIn,
     other,
-    async c => json(c, await related(c, 'AddCloseFriend', c.var.params.account)),
+    async c => json(c, await related(c, 'AddCloseFriend', c.get('params').account)),
   )
   .delete('/accounts/:account/close-friend', toggle('Remove a close friend'), known, signedIn, other, async c =>
-    json(c, await related(c, 'RemoveCloseFriend', c.var.params.account)),
+    json(c, await related(c, 'RemoveCloseFriend', c.get('params').account)),
   )
   .get('/me/close-friends', list('Your close friends'), known, signedIn, query(pageQuery), c =>
-    answerPage(c, `close friends of ${c.var.actor.id}`, c.var.query, page =>
-      ownAccounts(c.var.reading, c.var.actor.id, 'closeFriends', page),
+    answerPage(c, `close friends of ${c.get('actor').id}`, c.get('query'), page =>
+      ownAccounts(c.get('reading'), c.get('actor').id, 'closeFriends', page),
     ),
   )

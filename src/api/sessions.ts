@@ -75,8 +75,8 @@ const Confirmation = model('Confirmation', v.strictObject({ password: GivenPassw
 
 /** Where a request that signs in comes from. */
 export const originOf = (c: Ctx): Origin => ({
-  device: { userAgent: c.req.header('user-agent')?.slice(0, 300) ?? null, address: c.var.clientAddress },
-  actor: { id: null, sessionId: null, correlationId: c.var.correlationId },
+  device: { userAgent: c.req.header('user-agent')?.slice(0, 300) ?? null, address: c.get('clientAddress') },
+  actor: { id: null, sessionId: null, correlationId: c.get('correlationId') },
 })
 
 /** 201 with the account and its new session. */
@@ -86,7 +86,7 @@ export async function answerSignedIn(
 ) {
   noStore(c)
   await present(c, position, meModels)
-  const { view } = await meView(c.var.reading, accountId)
+  const { view } = await meView(c.get('reading'), accountId)
   return json(c, { account: view, session: tokens }, 201)
 }
 
@@ -106,7 +106,7 @@ export const sessionsRoutes = routes<AppEnv>()
     limited('sign-in'),
     body(NewSession),
     fresh(...credentialModels),
-    async c => answerSignedIn(c, await signIn(c.var.commands, c.var.body, originOf(c))),
+    async c => answerSignedIn(c, await signIn(c.get('commands'), c.get('body'), originOf(c))),
   )
   .post(
     '/sessions/refresh',
@@ -121,7 +121,7 @@ the session. Ignores Idempotency-Key.`,
     body(RefreshToken),
     async c => {
       noStore(c)
-      const { tokens, position } = await refreshSession(c.var.commands, c.var.body.refreshToken, originOf(c).actor)
+      const { tokens, position } = await refreshSession(c.get('commands'), c.get('body').refreshToken, originOf(c).actor)
       acknowledge(c, position)
       return json(c, { session: tokens }, 201)
     },
@@ -133,8 +133,8 @@ the session. Ignores Idempotency-Key.`,
     signedIn,
     query(pageQuery),
     async c => {
-      const { id: accountId, sessionId } = c.var.actor
-      return json(c, await sessionPage(c.var.reading, { accountId, sessionId }, c.var.query))
+      const { id: accountId, sessionId } = c.get('actor')
+      return json(c, await sessionPage(c.get('reading'), { accountId, sessionId }, c.get('query')))
     },
   )
   .post(
@@ -150,7 +150,7 @@ the session. Ignores Idempotency-Key.`,
     limited('sign-in'),
     body(Confirmation),
     async c => {
-      acknowledge(c, await confirmSession(c.var.commands, c.var.actor, c.var.body.password, c.var.clientAddress))
+      acknowledge(c, await confirmSession(c.get('commands'), c.get('actor'), c.get('body').password, c.get('clientAddress')))
       return send(c, null, 204)
     },
   )
@@ -166,7 +166,7 @@ the session. Ignores Idempotency-Key.`,
     signedIn,
     params({ id: Id }),
     async c => {
-      acknowledge(c, await endSession(c.var.commands, c.var.actor, c.var.params.id))
+      acknowledge(c, await endSession(c.get('commands'), c.get('actor'), c.get('params').id))
       return send(c, null, 204)
     },
   )
@@ -180,7 +180,7 @@ the session. Ignores Idempotency-Key.`,
     fresh(...sessionModels),
     signedIn,
     async c => {
-      acknowledge(c, await endOtherSessions(c.var.commands, c.var.actor))
+      acknowledge(c, await endOtherSessions(c.get('commands'), c.get('actor')))
       return send(c, null, 204)
     },
   )

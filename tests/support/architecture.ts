@@ -125,13 +125,19 @@ export function purityFindings(sources: Sources): string[] {
   })
 }
 
-/** Answers, or fields of them, that are made past kernel/http/answer.ts: what was put on the answer before would be lost. */
+/**
+ * Answers, or fields of them, that are made past kernel/http/answer.ts: what was put on the answer before would be lost. And `c.var`, which makes an object of
+ * all variables each time: `c.get` does not.
+ */
 export function answerFindings(sources: Sources): string[] {
   return [...sources].flatMap(([path, text]) => {
-    const [found] = (path.startsWith('src/') && /\bc\.(json|body|text|html|redirect|header)\(/.exec(withoutComments(text))) || []
+    const [found] =
+      (path.startsWith('src/') && /\bc\.(?:(?:json|body|text|html|redirect|header)\(|var\b)/.exec(withoutComments(text))) || []
     return found === undefined
       ? []
-      : [`${path}: ${found}: answers are made by \`json\` and \`send\`, their fields put on by \`carry\``]
+      : [
+          `${path}: ${found}: answers are made by \`json\` and \`send\`, their fields put on by \`carry\`, variables read by \`c.get\``,
+        ]
   })
 }
 

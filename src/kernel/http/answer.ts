@@ -11,7 +11,6 @@ export type Answering = {
   sent: Response | null
 }
 
-/** `var` makes an object of all variables each time. */
 type Answered = { get(key: 'answering'): Answering }
 
 /** Puts fields on the answer that is to come, unless that is a problem. */

@@ -44,55 +44,51 @@ export function httpApp(options: HttpOptions): Hono<HttpEnv> {
   const app = new Hono<HttpEnv>()
   app.onError(onError(options.classify, options.log))
   app.notFound(onNotFound(app))
-  app.use(identified(options), headed(options.publicUrl.startsWith('https:')))
+  app.use(identified(options))
   if (options.tracing != null) app.use('/v1/*', traced(options.tracing))
   if (options.corsOrigins.length > 0) app.use(crossOrigin(options.corsOrigins))
   app.use(rateLimits(options.rateLimit))
   return app
 }
 
-/** Names the request, finds its client's address, and writes one log line an answer: never a query, a header or a body. */
-function identified({ log, trustedProxies, observe }: HttpOptions): MiddlewareHandler<HttpEnv> {
+/**
+ * Names the request, finds its client's address, gives its answer the fields of every answer, and writes one log line: never a query, a header or a body. What a
+ * route has said itself stays; who says how long an answer may be kept says all about it.
+ */
+function identified({ log, trustedProxies, observe, publicUrl }: HttpOptions): MiddlewareHandler<HttpEnv> {
   const addressOf = clientAddresses(trustedProxies)
-  return async (c, next) => {
-    const started = performance.now()
-    const sent = c.req.header('x-request-id')
-    const requestId = sent !== undefined && /^[\w-]{8,64}$/.test(sent) ? sent : randomUUID()
-    c.set('requestId', requestId)
-    c.set('correlationId', requestId)
-    c.set('logged', { requestId })
-    c.set('clientAddress', addressOf(c.env?.incoming?.socket.remoteAddress ?? '127.0.0.1', c.req.header('x-forwarded-for')))
-    await next()
-    const route = matchedRoutes(c).findLast(({ method }) => method !== 'ALL')?.path ?? 'none'
-    const answer = { method: c.req.method, route, status: c.res.status, ms: Math.round((performance.now() - started) * 10) / 10 }
-    log.info({ ...c.get('logged'), ...answer }, 'answered')
-    const problem = c.get('problem')
-    observe?.({ ...answer, unavailable: problem?.status === 503 ? problem : null })
-  }
-}
-
-/** Fields of every answer; what a route has said itself stays. Who says how long an answer may be kept says all about it. */
-function headed(https: boolean): MiddlewareHandler<HttpEnv> {
   const always: Head = {
     'X-Content-Type-Options': 'nosniff',
     'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
     'Referrer-Policy': 'no-referrer',
     'Cross-Origin-Resource-Policy': 'same-origin',
-    ...(https ? { 'Strict-Transport-Security': 'max-age=31536000; includeSubDomains' } : {}),
+    ...(publicUrl.startsWith('https:') ? { 'Strict-Transport-Security': 'max-age=31536000; includeSubDomains' } : {}),
   }
   const open: Head = { ...always, 'Cache-Control': 'no-cache', Vary: 'Authorization' }
   const personal: Head = { ...open, 'Cache-Control': 'private, no-cache' }
   return async (c, next) => {
+    const started = performance.now()
+    const sent = c.req.header('x-request-id')
+    const requestId = sent !== undefined && /^[\w-]{8,64}$/.test(sent) ? sent : randomUUID()
     const head: Head = {}
     const common = (): Head => ({
-      'X-Request-Id': c.get('requestId'),
+      'X-Request-Id': requestId,
       ...('Cache-Control' in head ? always : c.req.header('authorization') === undefined ? open : personal),
       ...c.get('limits')?.fields(),
     })
     const answering: Answering = { head, common, sent: null }
+    c.set('requestId', requestId)
+    c.set('correlationId', requestId)
+    c.set('logged', { requestId })
+    c.set('clientAddress', addressOf(c.env?.incoming?.socket.remoteAddress ?? '127.0.0.1', c.req.header('x-forwarded-for')))
     c.set('answering', answering)
     await next()
     complete(answering, c.res)
+    const route = matchedRoutes(c).findLast(({ method }) => method !== 'ALL')?.path ?? 'none'
+    const answer = { method: c.req.method, route, status: c.res.status, ms: Math.round((performance.now() - started) * 10) / 10 }
+    log.info({ ...c.get('logged'), ...answer }, 'answered')
+    const problem = c.get('problem')
+    observe?.({ ...answer, unavailable: problem?.status === 503 ? problem : null })
   }
 }
 

@@ -5,9 +5,9 @@ import type { Answering } from './answer.ts'
 import type { RequestLimits } from './rate-limit.ts'
 
 /**
- * What the edge gives every handler: `c.var.requestId`, `c.var.logged` (what lines of the log say of it), `c.var.clientAddress`, `c.var.limits`, and
- * `c.var.correlationId` for what it writes: the request id, or the trace of a caller that names one. `c.var.answering` is for `json`, `send` and `carry`;
- * `c.var.problem` is what was answered with instead.
+ * What the edge gives every handler: `c.get('requestId')`, `c.get('logged')` (what lines of the log say of it), `c.get('clientAddress')`, `c.get('limits')`, and
+ * `c.get('correlationId')` for what it writes: the request id, or the trace of a caller that names one. `c.get('answering')` is for `json`, `send` and `carry`;
+ * `c.get('problem')` is what was answered with instead.
  */
 export type HttpEnv = {
   /** Node's request and response; absent where a test calls `app.request`. */
@@ -35,7 +35,7 @@ export type HttpEnv = {
  *   signedIn,
  *   params({ id: PostId }),
  *   body(NewComment),
- *   async c => json(c, await comment(c.var.commands, c.var.actor, c.var.params.id, c.var.body), 201),
+ *   async c => json(c, await comment(c.get('commands'), c.get('actor'), c.get('params').id, c.get('body')), 201),
  * )
  * ```
  */

@@ -12,7 +12,7 @@ const loopbackHost = /^(localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])(:\d{1,
  */
 export function isLocal(c: Context<HttpEnv>): boolean {
   const peer = c.env?.incoming?.socket.remoteAddress ?? '127.0.0.1'
-  return isLoopback(peer) && isLoopback(c.var.clientAddress) && loopbackHost.test(c.req.header('host') ?? 'localhost')
+  return isLoopback(peer) && isLoopback(c.get('clientAddress')) && loopbackHost.test(c.req.header('host') ?? 'localhost')
 }
 
 /** Whether an operator asks: on loopback outside production, else with `Authorization: Bearer $OPS_TOKEN`, or in a browser with the token as the password of any name. */

@@ -38,12 +38,12 @@ export interface RequestLimits {
 export const limited =
   (policy: Policy): MiddlewareHandler<HttpEnv> =>
   async (c, next) => {
-    await c.var.limits.count(policy)
+    await c.get('limits').count(policy)
     await next()
   }
 
 /**
- * Stands before everything: limits by address, and gives `c.var.limits`; its fields `RateLimit` and `RateLimit-Policy` (IETF draft
+ * Stands before everything: limits by address, and gives `c.get('limits')`; its fields `RateLimit` and `RateLimit-Policy` (IETF draft
  * ietf-httpapi-ratelimit-headers) of all policies that were counted stand on every answer. Switched off it counts and refuses nothing.
  */
 export function rateLimits(on: boolean): MiddlewareHandler<HttpEnv> {

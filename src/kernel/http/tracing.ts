@@ -10,7 +10,7 @@ export const traced =
     const { method } = c.req
     const caller = placeIn(c.req.header('traceparent'))
     if (caller !== null) c.set('correlationId', correlationIn(caller))
-    const { correlationId } = c.var
+    const correlationId = c.get('correlationId')
     await tracing.run({ name: method, kind: 'server', correlationId, callerId: caller?.spanId ?? null }, async span => {
       c.set('logged', { ...c.get('logged'), traceId: span.place.traceId })
       await next()

@@ -8,7 +8,7 @@ import { exampleOf, jsonSchema, plain, schemasIn } from './schema.ts'
 import { cleanText } from './text.ts'
 
 /**
- * The JSON body, as `c.var.body`. Objects must be `v.strictObject`: a member that is not built is refused, never ignored.
+ * The JSON body, as `c.get('body')`. Objects must be `v.strictObject`: a member that is not built is refused, never ignored.
  * An empty body is taken where the schema takes undefined. The document's request body comes from the same schema.
  *
  * Answers 400 for what is no JSON, 413 over 1 MiB, 415 for other types, 422 with the place for the wrong form.
@@ -35,7 +35,7 @@ export function body<S extends v.GenericSchema>(schema: S): MiddlewareHandler<{ 
 }
 
 /**
- * The query's parameters, as `c.var.query`: `query({ ...pageQuery, order: v.optional(v.picklist(['top', 'recent']), 'top') })`.
+ * The query's parameters, as `c.get('query')`: `query({ ...pageQuery, order: v.optional(v.picklist(['top', 'recent']), 'top') })`.
  * Each schema takes text and may turn it into something else (see queryInteger, queryList). Answers 422 for an unknown or repeated one.
  */
 export function query<E extends v.ObjectEntries>(
@@ -51,7 +51,7 @@ export function query<E extends v.ObjectEntries>(
   )
 }
 
-/** The path's parameters, as `c.var.params`: `params({ id: PostId })`. A malformed one is 404, as an unknown one is. */
+/** The path's parameters, as `c.get('params')`: `params({ id: PostId })`. A malformed one is 404, as an unknown one is. */
 export function params<E extends v.ObjectEntries>(
   entries: E,
 ): MiddlewareHandler<{ Variables: { params: v.InferOutput<v.ObjectSchema<E, undefined>> } }> {
