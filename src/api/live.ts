@@ -11,8 +11,9 @@ import { noStore } from '../kernel/http/headers.ts'
 import type { HandshakeLimits } from '../kernel/http/rate-limit.ts'
 import { example, model } from '../kernel/http/schema.ts'
 import { query } from '../kernel/http/validate.ts'
-import type { Who } from '../kernel/live/client.ts'
+import { Outgoing, type Who } from '../kernel/live/client.ts'
 import { Hub } from '../kernel/live/hub.ts'
+import { messageId } from '../kernel/live/journal.ts'
 import { liveStream } from '../kernel/live/sse.ts'
 import type { Bus } from '../kernel/ports/bus.ts'
 import { iso } from '../kernel/ports/clock.ts'
@@ -92,7 +93,7 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
   const { reading, sessions } = commands
   // A post of somebody famous is read for each of their followers here: not all at once, for requests want their turn too.
   const reads = bounded(readsAtOnce)
-  const read = shared<Awaited<ReturnType<typeof liveMessages>>>()
+  const read = shared<(Outgoing | null)[]>()
   const hub = new Hub({
     journal: liveJournal(reading),
     liveEpoch,
@@ -102,13 +103,19 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
       await positions.wait(keysOf(followeeModels), position)
       return followees(reading, accountId)
     },
-    async hydrate(rows, { accountId }) {
-      const last = rows.at(-1)
-      if (last === undefined) return []
-      await positions.wait(keysOf(liveModels(last.type)), last.position, 30_000)
+    hydrate(rows, { accountId }) {
       // The devices of an account are told the same.
       const key = `${accountId} ${rows.map(({ seq }) => seq).join()}`
-      return read(key, () => reads(() => liveMessages(reading, accountId, rows)))
+      return read(key, async () => {
+        const last = rows.at(-1)
+        if (last === undefined) return []
+        await positions.wait(keysOf(liveModels(last.type)), last.position, 30_000)
+        const told = await reads(() => liveMessages(reading, accountId, rows))
+        return rows.map(({ seq, at }, index) => {
+          const message = told[index] ?? null
+          return message === null ? null : new Outgoing({ id: messageId(liveEpoch, seq), ...message, at })
+        })
+      })
     },
     topic: (topic, viewers) => topicState(reading, topic, viewers),
     async open({ sessionId }, position) {

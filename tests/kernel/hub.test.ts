@@ -1,8 +1,8 @@
 import { afterEach, expect, it, vi } from 'vitest'
 import { InProcessBus } from '../../src/adapters/bus/in-process.ts'
-import type { Transport } from '../../src/kernel/live/client.ts'
+import { Outgoing, type Transport } from '../../src/kernel/live/client.ts'
 import { Hub } from '../../src/kernel/live/hub.ts'
-import { Journal, type JournalRow, liveSubject } from '../../src/kernel/live/journal.ts'
+import { Journal, type JournalRow, liveSubject, messageId } from '../../src/kernel/live/journal.ts'
 import { type Database, sql } from '../../src/kernel/sql.ts'
 
 const who = { accountId: 'ada', sessionId: 'one' }
@@ -39,7 +39,8 @@ async function node(rows: number, open: (position: number) => boolean = () => tr
     bus,
     log: { debug() {}, info() {}, warn() {}, error() {} },
     followees: async () => [],
-    hydrate: async rows => rows.map(({ type, seq }) => ({ type, data: { seq } })),
+    hydrate: async rows =>
+      rows.map(({ type, seq, at }) => new Outgoing({ id: messageId('00000001', seq), type, at, data: { seq } })),
     topic: async () => null,
     open: async (_, position) => open(position),
     clientsPerAccount: 10,
@@ -59,8 +60,9 @@ function transport() {
   const got: string[] = []
   const closed: number[] = []
   const out: Transport = {
-    async send(_, id) {
+    send({ id }) {
       got.push(id ?? 'none')
+      return null
     },
     offer() {},
     heartbeat() {},

@@ -1,5 +1,5 @@
 import { expect, it, vi } from 'vitest'
-import { LiveClient, type Message } from '../../src/kernel/live/client.ts'
+import { LiveClient, type Message, Outgoing } from '../../src/kernel/live/client.ts'
 import type { JournalRow } from '../../src/kernel/live/journal.ts'
 import type { Log } from '../../src/kernel/ports/log.ts'
 
@@ -15,6 +15,8 @@ const row = (seq: number, type: string): JournalRow => ({
   ids: {},
 })
 
+const outgoing = ({ seq, at, type }: JournalRow): Outgoing => new Outgoing({ id: `e-${seq}`, at, type, data: { seq } })
+
 it('rows of one type that wait are read together and told one by one, in their order', async () => {
   const told: Message[] = []
   const together: number[] = []
@@ -22,8 +24,9 @@ it('rows of one type that wait are read together and told one by one, in their o
   const client = new LiveClient(
     { accountId: 'ada', sessionId: 'one' },
     {
-      async send(text) {
+      send({ text }) {
         told.push(JSON.parse(text))
+        return null
       },
       offer() {},
       heartbeat() {},
@@ -36,7 +39,7 @@ it('rows of one type that wait are read together and told one by one, in their o
         together.push(rows.length)
         await gate
         // Every third has nothing to tell any more.
-        return rows.map(({ seq, type }) => (seq % 3 === 0 ? null : { type, data: { seq } }))
+        return rows.map(told => (told.seq % 3 === 0 ? null : outgoing(told)))
       },
     },
     () => {},
@@ -62,11 +65,11 @@ it('whoever is signed out is told nothing else, also while they are slow to read
   const client = new LiveClient(
     { accountId: 'ada', sessionId: 'one' },
     {
-      async send(text) {
+      send({ text }) {
         told.push((JSON.parse(text) as Message).type)
-        await room
+        return room
       },
-      offer: text => void offered.push(text),
+      offer: ({ text }) => void offered.push(text),
       heartbeat() {},
       close: code => void closed.push(code),
     },
@@ -75,7 +78,7 @@ it('whoever is signed out is told nothing else, also while they are slow to read
       idOf: seq => `e-${seq}`,
       async hydrate(rows) {
         await late
-        return rows.map(({ type }) => ({ type, data: {} }))
+        return rows.map(outgoing)
       },
     },
     () => {},
@@ -84,10 +87,40 @@ it('whoever is signed out is told nothing else, also while they are slow to read
   const out = client.signOut()
   hydrated()
   client.take(row(2, 'notification'))
-  client.offer('{"type":"post.counts"}')
+  client.offer(new Outgoing({ type: 'post.counts', at: '', data: {} }))
   await client.tell(row(3, 'notification'))
   await client.signOut()
   read()
   await out
   expect({ told, offered, closed }).toEqual({ told: ['session.revoked'], offered: [], closed: [4401] })
+})
+
+it('one who does not read is cut off, and until then no row is looked up for them', async () => {
+  vi.useFakeTimers()
+  try {
+    const closed: number[] = []
+    let hydrated = 0
+    const client = new LiveClient(
+      { accountId: 'ada', sessionId: 'one' },
+      { send: () => new Promise(() => {}), offer() {}, heartbeat() {}, close: code => void closed.push(code) },
+      {
+        log: quiet,
+        idOf: seq => `e-${seq}`,
+        async hydrate(rows) {
+          hydrated += rows.length
+          return rows.map(outgoing)
+        },
+      },
+      () => {},
+    )
+    client.take(row(1, 'notification'))
+    await vi.advanceTimersByTimeAsync(29_000)
+    client.take(row(2, 'notification'))
+    await vi.advanceTimersByTimeAsync(500)
+    expect({ closed, hydrated }).toEqual({ closed: [], hydrated: 1 })
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect({ closed, hydrated }).toEqual({ closed: [4408], hydrated: 1 })
+  } finally {
+    vi.useRealTimers()
+  }
 })

@@ -1,18 +1,43 @@
 import type { Log } from '../ports/log.ts'
 import { interestOf, type JournalRow } from './journal.ts'
 
-/** One message as a client gets it; those of topics have no id. */
-export type Message = { readonly id?: string; readonly type: string; readonly at: string; readonly data: unknown }
+/** One message as a client gets it; those of topics, and answers to its frames (`ref`, `code`), have no id. */
+export type Message = {
+  readonly id?: string
+  readonly type: string
+  readonly at: string
+  readonly data: unknown
+  readonly code?: string
+  readonly ref?: string | number | undefined
+}
+
+/** A message as it goes out, encoded once, whoever is sent it. */
+export class Outgoing {
+  readonly id: string | undefined
+  readonly text: string
+  #bytes: Buffer | null = null
+
+  constructor(message: Message) {
+    this.id = message.id
+    this.text = JSON.stringify(message)
+  }
+
+  /** In UTF-8: a socket would encode a text for itself. */
+  get bytes(): Buffer {
+    this.#bytes ??= Buffer.from(this.text)
+    return this.#bytes
+  }
+}
 
 /** WebSocket close codes; an SSE stream just ends. */
 export const closings = { signedOut: 4401, tooSlow: 4408, tooMany: 4429, restarting: 1012, failed: 1011 } as const
 
 /** A connection's way out. */
 export interface Transport {
-  /** Resolves when there is room for more. Rejects or never resolves where the client is gone or does not read. */
-  send(text: string, id: string | undefined): Promise<void>
+  /** Null where it is on its way; else resolves when it is. Rejects or never resolves where the client is gone or does not read. */
+  send(frame: Outgoing): Promise<void> | null
   /** Sends if there is room now; what does not fit is dropped (the next one is newer). */
-  offer(text: string): void
+  offer(frame: Outgoing): void
   heartbeat(): void
   close(code: number, reason: string): void
 }
@@ -21,9 +46,9 @@ export type Who = { readonly accountId: string; readonly sessionId: string }
 
 /**
  * Rows of one type as messages, in their order, under the rules of now; null where there is nothing to tell (any more). Waits until what it reads
- * has reached the rows.
+ * has reached the rows. All devices of an account are given the same.
  */
-export type Hydrate = (rows: readonly JournalRow[], who: Who) => Promise<readonly ({ type: string; data: unknown } | null)[]>
+export type Hydrate = (rows: readonly JournalRow[], who: Who) => Promise<readonly (Outgoing | null)[]>
 
 /** What a client's work needs of the node. */
 export type ClientParts = {
@@ -85,13 +110,14 @@ export class LiveClient {
       if (isOf(row, this.who)) await this.signOut({ id: this.#parts.idOf(row.seq), at: row.at })
       return
     }
-    const { hydrate, idOf, delivered } = this.#parts
+    const { hydrate, delivered } = this.#parts
     const since = delivered === undefined ? 0 : Date.now()
     const told = await hydrate(rows, this.who)
     for (const [index, row] of rows.entries()) {
-      const message = told[index] ?? null
-      if (message === null) continue
-      await this.send({ id: idOf(row.seq), ...message, at: row.at })
+      const frame = told[index] ?? null
+      if (frame === null) continue
+      const waiting = this.#signedOut ? null : this.#write(frame)
+      if (waiting !== null) await waiting
       delivered?.(row, since)
     }
   }
@@ -101,22 +127,27 @@ export class LiveClient {
     if (this.#signedOut) return
     this.#signedOut = true
     this.#queue.length = 0
-    await this.#write({ ...told, type: 'session.revoked', data: { sessionId: this.who.sessionId } })
+    await this.#write(new Outgoing({ ...told, type: 'session.revoked', data: { sessionId: this.who.sessionId } }))
     this.close(closings.signedOut, 'session revoked')
   }
 
   async send(message: Message): Promise<void> {
-    if (!this.#signedOut) await this.#write(message)
+    if (!this.#signedOut) await this.#write(new Outgoing(message))
   }
 
-  async #write(message: Message): Promise<void> {
-    if (this.#closed) return
+  /** Null where nothing needs to be waited for: so it is for all who read as fast as they are told. */
+  #write(frame: Outgoing): Promise<void> | null {
+    const sending = this.#closed ? null : this.#transport.send(frame)
+    return sending === null ? null : this.#inTime(sending)
+  }
+
+  async #inTime(sending: Promise<void>): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     try {
       const late = new Promise<never>((_, reject) => {
         timer = setTimeout(() => reject(new TooSlow()), sendTimeout)
       })
-      await Promise.race([this.#transport.send(JSON.stringify(message), message.id), late])
+      await Promise.race([sending, late])
     } catch (error) {
       this.close(error instanceof TooSlow ? closings.tooSlow : closings.failed, error instanceof TooSlow ? 'too slow' : 'failed')
     } finally {
@@ -125,7 +156,7 @@ export class LiveClient {
   }
 
   /** A message that was framed once for all: dropped where there is no room. */
-  offer(frame: string): void {
+  offer(frame: Outgoing): void {
     if (!this.#closed && !this.#signedOut) this.#transport.offer(frame)
   }
 

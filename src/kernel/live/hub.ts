@@ -1,7 +1,7 @@
 import type { Bus } from '../ports/bus.ts'
 import type { Log } from '../ports/log.ts'
 import { closings, type Hydrate, LiveClient, type Message, type Transport, type Who } from './client.ts'
-import { interestOf, type Journal, type JournalRow, topicsIn, topicsSubject } from './journal.ts'
+import { interestOf, type Journal, type JournalRow, messageId, topicsIn, topicsSubject } from './journal.ts'
 import { Tail } from './tail.ts'
 import { Topics } from './topics.ts'
 
@@ -163,7 +163,7 @@ export class Hub {
   }
 
   #idOf(seq: number): string {
-    return `${this.#parts.liveEpoch}-${seq}`
+    return messageId(this.#parts.liveEpoch, seq)
   }
 
   #seqOf(id: string): number | null {

@@ -49,6 +49,9 @@ const Changed = v.object({ topics: v.array(v.string()) })
 /** The topics that a message of the bus names; none where it is no such message. */
 export const topicsIn = (message: unknown): readonly string[] => (v.is(Changed, message) ? message.topics : [])
 
+/** The id of the message that tells a row. */
+export const messageId = (liveEpoch: string, seq: number): string => `${liveEpoch}-${seq}`
+
 export const interestOf = ({ kind, key }: Pick<LiveFact, 'kind' | 'key'>): string => `${kind}.${key}`
 
 /** Reads the journal of one deployment. */

@@ -20,11 +20,11 @@ export function liveStream(hub: Hub, who: Who, lastEventId: string | null): Read
           if (!ended) controller.enqueue(encoder.encode(text))
         }
         const transport: Transport = {
-          async send(text, id) {
+          send({ id, text }) {
             write(`${id === undefined ? '' : `id: ${id}\n`}data: ${text}\n\n`)
-            if ((controller.desiredSize ?? 0) <= 0 && !ended) await new Promise<void>(resolve => pulls.push(resolve))
+            return ended || (controller.desiredSize ?? 0) > 0 ? null : new Promise(resolve => pulls.push(resolve))
           },
-          offer(text) {
+          offer({ text }) {
             if ((controller.desiredSize ?? 0) > -roomFor) write(`data: ${text}\n\n`)
           },
           heartbeat: () => write(': heartbeat\n\n'),

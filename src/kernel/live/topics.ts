@@ -1,5 +1,5 @@
 import type { Log } from '../ports/log.ts'
-import type { LiveClient } from './client.ts'
+import { type LiveClient, Outgoing } from './client.ts'
 import type { HubParts } from './hub.ts'
 
 /** At most so often is one topic told anew. */
@@ -101,5 +101,5 @@ export class Topics {
   }
 }
 
-const frameOf = ({ type, data }: { type: string; data: unknown }): string =>
-  JSON.stringify({ type, at: new Date().toISOString(), data })
+const frameOf = ({ type, data }: { type: string; data: unknown }): Outgoing =>
+  new Outgoing({ type, at: new Date().toISOString(), data })

@@ -5,7 +5,7 @@ import { type WebSocket, WebSocketServer } from 'ws'
 import { problemBody } from '../http/problems.ts'
 import type { Log } from '../ports/log.ts'
 import { Problem } from '../problem.ts'
-import { closings, type LiveClient, type Transport, type Who } from './client.ts'
+import { closings, type LiveClient, Outgoing, type Transport, type Who } from './client.ts'
 import type { Hub } from './hub.ts'
 import { topicsPerClient } from './topics.ts'
 
@@ -95,9 +95,17 @@ function refuse(socket: Duplex, problem: Problem): void {
 async function serve(ws: WebSocket, hub: Hub, who: Who, lastEventId: string | null, log: Log): Promise<void> {
   let answered = true
   const transport: Transport = {
-    send: text => new Promise((resolve, reject) => ws.send(text, error => (error ? reject(error) : resolve()))),
-    offer(text) {
-      if (ws.readyState === ws.OPEN && ws.bufferedAmount < roomFor) ws.send(text)
+    send({ bytes }) {
+      let sent = (_: Error | null | undefined): void => {}
+      ws.send(bytes, { binary: false }, error => sent(error))
+      // The system has all of it already: most clients read as fast as they are told.
+      if (ws.readyState !== ws.OPEN || ws.bufferedAmount === 0) return null
+      return new Promise((resolve, reject) => {
+        sent = error => (error ? reject(error) : resolve())
+      })
+    },
+    offer({ bytes }) {
+      if (ws.readyState === ws.OPEN && ws.bufferedAmount < roomFor) ws.send(bytes, { binary: false })
     },
     heartbeat() {
       if (!answered) ws.terminate()
@@ -176,6 +184,6 @@ async function answer(client: LiveClient, hub: Hub, text: string, transport: Tra
 }
 
 const now = (): string => new Date().toISOString()
-const ackFrame = (ref: string | number | undefined): string => JSON.stringify({ type: 'ack', at: now(), data: {}, ref })
-const errorFrame = (code: string, ref: string | number | undefined): string =>
-  JSON.stringify({ type: 'error', at: now(), data: { code }, code, ref })
+const ackFrame = (ref: string | number | undefined): Outgoing => new Outgoing({ type: 'ack', at: now(), data: {}, ref })
+const errorFrame = (code: string, ref: string | number | undefined): Outgoing =>
+  new Outgoing({ type: 'error', at: now(), data: { code }, code, ref })
