@@ -55,6 +55,7 @@ import type { EventStore } from './kernel/ports/event-store.ts'
 import type { Storage } from './kernel/ports/storage.ts'
 import { modelConsumer, reactionConsumer } from './kernel/projecting/consumers.ts'
 import { beginningOf, filled } from './kernel/projecting/filling.ts'
+import { GroupCommit } from './kernel/projecting/group-commit.ts'
 import { registerConsumers } from './kernel/projecting/leases.ts'
 import { Presence } from './kernel/projecting/presence.ts'
 import { Runner } from './kernel/projecting/runner.ts'
@@ -279,7 +280,9 @@ export async function startApp(options: AppOptions): Promise<App> {
     const post = config.smtp === null ? null : smtpPost(config.smtp.url, config.smtp.from)
     const delivery = post !== null && does('reactor') ? new MailDelivery({ db: brief, clock, log, post, tracing }) : null
     const mail = outbox(brief, clock, post === null ? null : () => delivery?.nudge(), tracing)
-    const projecting = models.map(model => modelConsumer(model, codec, db, bus, tracing))
+    const transient = (error: unknown): boolean => isTransient(error) || isLogAway(error)
+    const commits = new GroupCommit(db, transient)
+    const projecting = models.map(model => modelConsumer(model, codec, model.apart ? db : commits, bus, tracing))
     const reacting = reactionsOf({ commands, mail, store }).map(reaction => reactionConsumer(reaction, codec, db, clock, tracing))
     // All of them, whoever starts first: a reaction begins at what comes after the deployment's first start, not after its own.
     const head = await store.head()
@@ -297,7 +300,7 @@ export async function startApp(options: AppOptions): Promise<App> {
           bus,
           log,
           holder,
-          isTransient: error => isTransient(error) || isLogAway(error),
+          isTransient: transient,
           failed: metrics.failed,
         },
         consumers,

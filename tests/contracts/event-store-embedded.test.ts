@@ -1,5 +1,6 @@
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { EmbeddedEventStore } from '../../src/adapters/eventstore/embedded.ts'
+import { Wakeups } from '../../src/adapters/eventstore/wakeups.ts'
 import { openPool } from '../../src/adapters/postgres/database.ts'
 import { noStream } from '../../src/kernel/ports/event-store.ts'
 import { standsApart } from '../support/engines.ts'
@@ -45,6 +46,33 @@ it('shares one log between namespaces and processes without mixing them', async 
     reading.abort()
   } finally {
     await close()
+  }
+})
+
+it('other processes are told of what one appends, also of one that had been alone', async () => {
+  const kernel = await testKernel()
+  const pool = openPool(kernel.url, 12, () => {})
+  const [one, other] = [new Wakeups(pool, () => {}), new Wakeups(pool, () => {})]
+  const { signal } = new AbortController()
+  const told = async (): Promise<void> => {
+    const before = other.heard
+    one.appended()
+    while (other.heard === before) await other.next(signal)
+  }
+  const clock = vi.spyOn(performance, 'now')
+  try {
+    // Each listens from its first question on, and then says so: whoever did so first hears the other.
+    await Promise.all([one.next(signal), other.next(signal)])
+    await vi.waitFor(() => expect(one.heard + other.heard).toBeGreaterThan(0), 5_000)
+    await told()
+    const now = performance.now()
+    clock.mockImplementation(() => now + 60_000)
+    await told()
+  } finally {
+    clock.mockRestore()
+    await Promise.all([one.close(), other.close()])
+    await pool.end()
+    await kernel.close()
   }
 })
 

@@ -5,13 +5,16 @@ import type pg from 'pg'
 const channel = 'darkroom_log'
 const pollMs = 500
 const notifyEveryMs = 5
+/** The same where no other process has been heard of: who comes says so, and again each `hereMs`. A NOTIFY is a transaction, and wakes its own process too. */
+const notifyAloneMs = 250
+const hereMs = 10_000
 
 /** Why a reader goes on: this process has appended, another one told so, or it looks by itself. */
 export type Woken = 'appended' | 'notified' | 'polled'
 
 /**
  * Tells the log's readers that there is something new: at once within this process, by NOTIFY to others (outside the appending transaction,
- * where it would cost three quarters of the throughput, and coalesced), and by a poll where that was lost.
+ * where it would cost three quarters of the throughput, and coalesced; rarely where there are none), and by a poll where that was lost.
  */
 export class Wakeups {
   readonly #pool: pg.Pool
@@ -23,6 +26,8 @@ export class Wakeups {
   #listening: Promise<void> | null = null
   #notifying: Promise<void> | null = null
   #heard = 0
+  /** When another process was heard last; at first as if one had been just now. */
+  #heardAt = performance.now()
 
   constructor(pool: pg.Pool, onError: (error: Error) => void) {
     this.#pool = pool
@@ -37,12 +42,17 @@ export class Wakeups {
   /** Something was appended here. */
   appended(): void {
     this.#wake('appended')
-    this.#notifying ??= pause(notifyEveryMs, undefined, { ref: false })
+    const alone = performance.now() - this.#heardAt > 3 * hereMs
+    this.#notifying ??= pause(alone ? notifyAloneMs : notifyEveryMs, undefined, { ref: false })
       .then(() => {
         this.#notifying = null
-        return this.#pool.query(`notify ${channel}, '${this.#name}'`)
+        return this.#notify()
       })
       .then(() => {}, this.#onError)
+  }
+
+  async #notify(): Promise<void> {
+    await this.#pool.query(`notify ${channel}, '${this.#name}'`)
   }
 
   /** Resolves at the next sign of something new, at the poll, or when the signal aborts. Call it before reading, so that nothing slips between. */
@@ -85,6 +95,7 @@ export class Wakeups {
     while (!signal.aborted) {
       let client: pg.PoolClient | undefined
       let broken: Error | undefined
+      let telling: NodeJS.Timeout | undefined
       try {
         client = await this.#pool.connect()
         const listening = client
@@ -92,6 +103,7 @@ export class Wakeups {
           listening.on('notification', ({ payload }) => {
             if (payload === this.#name) return
             this.#heard++
+            this.#heardAt = performance.now()
             this.#wake('notified')
           })
           listening.once('error', reject)
@@ -99,11 +111,15 @@ export class Wakeups {
           signal.addEventListener('abort', () => resolve(), { once: true })
           if (signal.aborted) resolve()
           listening.query(`listen ${channel}`).catch(reject)
+          const tell = (): void => void listening.query(`notify ${channel}, '${this.#name}'`).catch(reject)
+          tell()
+          telling = setInterval(tell, hereMs).unref()
         })
       } catch (error) {
         broken = error as Error
         if (!signal.aborted) this.#onError(broken)
       }
+      clearInterval(telling)
       // Never back to the pool as it is: it listens, or it is broken.
       client?.removeAllListeners('notification')
       client?.release(broken ?? true)

@@ -11,21 +11,15 @@ export type Message = {
   readonly ref?: string | number | undefined
 }
 
-/** A message as it goes out, encoded once, whoever is sent it. */
+/** A message as it goes out, written once, whoever is sent it. */
 export class Outgoing {
   readonly id: string | undefined
+  /** JSON. */
   readonly text: string
-  #bytes: Buffer | null = null
 
   constructor(message: Message) {
     this.id = message.id
     this.text = JSON.stringify(message)
-  }
-
-  /** In UTF-8: a socket would encode a text for itself. */
-  get bytes(): Buffer {
-    this.#bytes ??= Buffer.from(this.text)
-    return this.#bytes
   }
 }
 

@@ -55,7 +55,7 @@ export function acceptWebSockets(server: Server, { hub, log, authenticate }: Upg
       if (socket.destroyed) return
       sockets.handleUpgrade(request, socket, head, ws => {
         socket.off('error', broken)
-        serve(ws, hub, who, lastEventId, log).catch(error => {
+        serve(ws, socket, hub, who, lastEventId, log).catch(error => {
           log.error({ err: error }, 'a WebSocket failed')
           ws.terminate()
         })
@@ -92,20 +92,45 @@ function refuse(socket: Duplex, problem: Problem): void {
   socket.end(`HTTP/1.1 ${problem.status} ${problem.title}\r\n${lines.join('\r\n')}\r\n\r\n${body}`)
 }
 
-async function serve(ws: WebSocket, hub: Hub, who: Who, lastEventId: string | null, log: Log): Promise<void> {
+/** Of messages that several clients are sent, the frame: made once. */
+const frames = new WeakMap<Outgoing, Buffer>()
+
+/** A message as one final text frame, unmasked, as a server's are (RFC 6455, section 5.2). */
+function frameOf(message: Outgoing): Buffer {
+  let frame = frames.get(message)
+  if (frame === undefined) {
+    const length = Buffer.byteLength(message.text)
+    const head = length < 126 ? 2 : length < 65_536 ? 4 : 10
+    frame = Buffer.allocUnsafe(head + length)
+    frame[0] = 0x81
+    frame[1] = head === 2 ? length : head === 4 ? 126 : 127
+    if (head === 4) frame.writeUInt16BE(length, 2)
+    else if (head === 10) frame.writeBigUInt64BE(BigInt(length), 2)
+    frame.write(message.text, head)
+    frames.set(message, frame)
+  }
+  return frame
+}
+
+/**
+ * Serves a client. Messages are written to the socket itself, framed once for all who are sent them: `ws`, which reads and writes all else there, would frame each
+ * for each client and write it in two parts. It writes whole frames too, so that none stands within another.
+ */
+async function serve(ws: WebSocket, socket: Duplex, hub: Hub, who: Who, lastEventId: string | null, log: Log): Promise<void> {
   let answered = true
   const transport: Transport = {
-    send({ bytes }) {
+    send(message) {
+      if (ws.readyState !== ws.OPEN) return null
       let sent = (_: Error | null | undefined): void => {}
-      ws.send(bytes, { binary: false }, error => sent(error))
+      socket.write(frameOf(message), error => sent(error))
       // The system has all of it already: most clients read as fast as they are told.
-      if (ws.readyState !== ws.OPEN || ws.bufferedAmount === 0) return null
+      if (socket.writableLength === 0) return null
       return new Promise((resolve, reject) => {
         sent = error => (error ? reject(error) : resolve())
       })
     },
-    offer({ bytes }) {
-      if (ws.readyState === ws.OPEN && ws.bufferedAmount < roomFor) ws.send(bytes, { binary: false })
+    offer(message) {
+      if (ws.readyState === ws.OPEN && socket.writableLength < roomFor) socket.write(frameOf(message))
     },
     heartbeat() {
       if (!answered) ws.terminate()

@@ -8,11 +8,14 @@ import type { Mark, Tracing } from '../tracing.ts'
 import type { Consumer } from './consumer.ts'
 import type { ReadModel } from './model.ts'
 
-/** A read model as a consumer: rows and checkpoint in one transaction, the fence first, so that a process that lost its lease writes nothing. */
+/**
+ * A read model as a consumer: rows and checkpoint in one transaction, the fence first, so that a process that lost its lease writes nothing.
+ * @param db its transactions, or those that it shares with others
+ */
 export const modelConsumer = (
   model: ReadModel,
   codec: Codec,
-  db: Database,
+  db: Pick<Database, 'transaction'>,
   bus: Bus,
   tracing: Tracing | null = null,
 ): Consumer => {

@@ -15,11 +15,20 @@ const takeQuery = query<{ key: string; holder: string }, { checkpoint: number; f
     returning checkpoint, fence`,
 )
 
-const advanceQuery = query<{ key: string; holder: string; fence: number; before: number; after: number }, { key: string }>(
+type Step = {
+  readonly key: string
+  readonly holder: string
+  readonly fence: number
+  readonly before: number
+  readonly after: number
+}
+
+const advanceQuery = query<{ readonly [Name in keyof Step]: readonly Step[Name][] }, { key: string }>(
   p => sql`
-    update kernel.consumers set checkpoint = ${p.after}, updated_at = now(), lease_until = now() + ${untilLeaseEnds}
-    where key = ${p.key} and holder = ${p.holder} and fence = ${p.fence} and checkpoint = ${p.before}
-    returning key`,
+    update kernel.consumers c set checkpoint = s.after, updated_at = now(), lease_until = now() + ${untilLeaseEnds}
+    from unnest(${p.key}::text[], ${p.holder}::uuid[], ${p.fence}::bigint[], ${p.before}::bigint[], ${p.after}::bigint[]) as s (key, holder, fence, before, after)
+    where c.key = s.key and c.holder = s.holder and c.fence = s.fence and c.checkpoint = s.before
+    returning c.key`,
 )
 
 /** Takes the consumer if nobody holds it. */
@@ -70,10 +79,32 @@ export async function releaseLease(db: Db, key: string, lease: Lease): Promise<v
     update kernel.consumers set holder = null, lease_until = '-infinity' where key = ${key} and holder = ${lease.holder} and fence = ${lease.fence}`)
 }
 
+/** What is to move on one connection: consumers that share a transaction move by one statement. */
+const advancing = new WeakMap<Db, { readonly steps: Step[]; readonly moved: Promise<ReadonlySet<string>> }>()
+
 /** Moves the checkpoint, guarded by its previous value and by the fence. @throws LeaseLost */
 export async function advance(db: Db, key: string, lease: Lease, before: number, after: number): Promise<void> {
-  const moved = await advanceQuery(db, { key, ...lease, before, after })
-  if (moved.length === 0) throw new LeaseLost(key)
+  let group = advancing.get(db)
+  if (group === undefined) {
+    const steps: Step[] = []
+    group = { steps, moved: Promise.resolve().then(() => moveAll(db, steps)) }
+    advancing.set(db, group)
+  }
+  group.steps.push({ key, ...lease, before, after })
+  if (!(await group.moved).has(key)) throw new LeaseLost(key)
+}
+
+async function moveAll(db: Db, steps: readonly Step[]): Promise<ReadonlySet<string>> {
+  advancing.delete(db)
+  const all = <Name extends keyof Step>(name: Name): Step[Name][] => steps.map(step => step[name])
+  const moved = await advanceQuery(db, {
+    key: all('key'),
+    holder: all('holder'),
+    fence: all('fence'),
+    before: all('before'),
+    after: all('after'),
+  })
+  return new Set(moved.map(({ key }) => key))
 }
 
 /** Tells the operator why a consumer stands still. */

@@ -20,6 +20,8 @@ type Parts<E extends Event, Name extends string> = {
   readonly kind?: 'model' | 'state'
   /** Where a new one begins: at the beginning of the log, or at what comes from now on. */
   readonly from?: 'beginning' | 'now'
+  /** It may write thousands of rows for one event: others do not commit with it, for they would wait. */
+  readonly apart?: boolean
   readonly events: readonly Pick<EventType, 'type'>[]
   readonly tables: Readonly<Record<Name, Table>>
   /** What an event may change of the rows that processes keep, by the event alone. A model that says so has the table `changes`. */
@@ -31,8 +33,9 @@ type Parts<E extends Event, Name extends string> = {
 }
 
 /** A model without its own types, as the runner sees it. */
-export interface ReadModel extends Omit<Parts<Event, string>, 'kind' | 'from' | 'changes' | 'project'> {
+export interface ReadModel extends Omit<Parts<Event, string>, 'kind' | 'apart' | 'from' | 'changes' | 'project'> {
   readonly kind: 'model' | 'state'
+  readonly apart: boolean
   readonly from: 'beginning' | 'now'
   /** `likes_v1`: the schema that is served, and the key of its checkpoint. */
   readonly key: string
@@ -56,6 +59,7 @@ export function readModel<E extends Event>() {
       name: parts.name,
       version: parts.version,
       kind: parts.kind ?? 'model',
+      apart: parts.apart ?? false,
       from: parts.from ?? 'beginning',
       events: parts.events,
       tables: parts.tables,

@@ -36,6 +36,7 @@ export class Runner {
   #followers: Follower[] = []
   #work: Promise<unknown>[] = []
   #dispatcher: Dispatcher | null = null
+  #news: Map<string, number> | null = null
   #noting: Promise<void> | null = null
   #noteAgain = false
   #timer: NodeJS.Timeout | undefined
@@ -47,7 +48,7 @@ export class Runner {
   }
 
   async start(): Promise<void> {
-    const { store, db, bus, log, holder, isTransient, failed = () => {} } = this.#parts
+    const { store, db, log, holder, isTransient, failed = () => {} } = this.#parts
     const { signal } = this.#stopping
     const head = await store.head()
     const dispatcher = new Dispatcher(
@@ -67,7 +68,7 @@ export class Runner {
           log,
           isTransient,
           failed,
-          committed: (key, position) => bus.publish(positionsSubject, { [key]: position }),
+          committed: (key, position) => this.#tell({ key, position }),
           settled: () => this.#note(),
         }),
     )
@@ -124,13 +125,23 @@ export class Runner {
     }
   }
 
+  /** Tells how far a consumer is, and with it all who have no work left: once for what happens in one turn. */
+  #tell(told?: { readonly key: string; readonly position: number }): void {
+    if (this.#news === null) {
+      this.#news = new Map()
+      process.nextTick(() => {
+        const news = this.#news!
+        this.#news = null
+        for (const { settled, consumer } of this.#followers) if (settled) news.set(consumer.key, this.#dispatcher!.position)
+        if (news.size > 0) this.#parts.bus.publish(positionsSubject, Object.fromEntries(news))
+      })
+    }
+    if (told !== undefined) this.#news.set(told.key, told.position)
+  }
+
   /** Tells how far those are who have no work left, and sees to it that it is written. */
   #note(): void {
-    const settled = this.#followers.filter(follower => follower.settled)
-    if (settled.length > 0) {
-      const position = this.#dispatcher!.position
-      this.#parts.bus.publish(positionsSubject, Object.fromEntries(settled.map(({ consumer }) => [consumer.key, position])))
-    }
+    this.#tell()
     this.#noteAgain = true
     this.#noting ??= this.#writeNotes()
   }

@@ -51,6 +51,7 @@ export const feedModelOf = (by: Trimming) =>
   readModel<E>()({
     name: 'feed',
     version: 1,
+    apart: true,
     events: [PostPublished, PostDeleted, Followed, Unfollowed, AccountErased, ...feedEvents],
     tables,
     async project(batch, tx, t) {
