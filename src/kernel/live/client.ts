@@ -69,7 +69,7 @@ export class LiveClient {
   readonly #transport: Transport
   readonly #gone: (client: LiveClient) => void
   readonly #queue: JournalRow[] = []
-  #draining: Promise<void> | null = null
+  #draining = false
   #closed = false
   #signedOut = false
 
@@ -94,26 +94,31 @@ export class LiveClient {
     // Whoever is signed out is told nothing else any more.
     if (row.type === 'session.revoked' && isOf(row, this.who)) this.#queue.length = 0
     this.#queue.push(row)
-    this.#draining ??= this.#drain()
+    if (!this.#draining) this.#drain()
   }
 
-  /** Hydrates rows of one type together and sends them one by one. */
-  async tell(...rows: readonly JournalRow[]): Promise<void> {
+  /** Hydrates rows of one type together and sends them one by one. No async function: of somebody famous it is called for thousands at once. */
+  tell(...rows: readonly JournalRow[]): Promise<void> {
     const [row] = rows
-    if (row?.type === 'session.revoked') {
-      if (isOf(row, this.who)) await this.signOut({ id: this.#parts.idOf(row.seq), at: row.at })
-      return
+    if (row?.type === 'session.revoked')
+      return isOf(row, this.who) ? this.signOut({ id: this.#parts.idOf(row.seq), at: row.at }) : Promise.resolve()
+    const since = this.#parts.delivered === undefined ? 0 : Date.now()
+    return this.#parts.hydrate(rows, this.who).then(told => this.#sendAll(rows, told, since))
+  }
+
+  #sendAll(rows: readonly JournalRow[], told: readonly (Outgoing | null)[], since: number, from = 0): Promise<void> | undefined {
+    for (let at = from; at < rows.length; at++) {
+      const message = told[at] ?? null
+      if (message === null) continue
+      const waiting = this.#signedOut ? null : this.#write(message)
+      if (waiting !== null)
+        return waiting.then(() => {
+          this.#parts.delivered?.(rows[at]!, since)
+          return this.#sendAll(rows, told, since, at + 1)
+        })
+      this.#parts.delivered?.(rows[at]!, since)
     }
-    const { hydrate, delivered } = this.#parts
-    const since = delivered === undefined ? 0 : Date.now()
-    const told = await hydrate(rows, this.who)
-    for (const [index, row] of rows.entries()) {
-      const frame = told[index] ?? null
-      if (frame === null) continue
-      const waiting = this.#signedOut ? null : this.#write(frame)
-      if (waiting !== null) await waiting
-      delivered?.(row, since)
-    }
+    return undefined
   }
 
   /** Says that the session has ended, and closes. @param told the row that told it; none where the session was found ended, by time or before its row came */
@@ -182,24 +187,24 @@ export class LiveClient {
 
   /** The rows at the front that are of one type. */
   #together(): JournalRow[] {
+    if (this.#queue.length === 1) return this.#queue.splice(0)
     const other = this.#queue.findIndex(
       ({ type }, index) => index >= togetherMost || type !== this.#queue[0]?.type || type === 'session.revoked',
     )
     return this.#queue.splice(0, other === -1 ? this.#queue.length : Math.max(1, other))
   }
 
-  async #drain(): Promise<void> {
-    while (this.#queue.length > 0) {
-      const rows = this.#together()
-      try {
-        await this.tell(...rows)
-      } catch (error) {
+  #drain(): void {
+    this.#draining = this.#queue.length > 0
+    if (!this.#draining) return
+    const rows = this.#together()
+    this.tell(...rows)
+      .catch(error => {
         // It comes back with its last id and is told what it missed here.
         this.#parts.log.warn({ seq: rows[0]?.seq, type: rows[0]?.type, err: error }, 'a live message could not be made')
         this.close(closings.restarting, 'try again')
-      }
-    }
-    this.#draining = null
+      })
+      .then(() => this.#drain())
   }
 }
 
