@@ -345,7 +345,8 @@ class Group {
  */
 export const found = (rest: RawBuilder<unknown>): RawBuilder<boolean> => sql<boolean>`coalesce((select true ${rest}), false)`
 
-type Column =
+/** A type of a column, or of a parameter. */
+export type Column =
   | 'uuid'
   | 'text'
   | 'int'
@@ -357,26 +358,5 @@ type Column =
   | 'date'
   | 'real'
   | 'double precision'
-
-/**
- * A set of rows as a `from` item, by `unnest` of one array a column: `from ${rows('said', { actor: 'uuid', at: 'timestamptz' }, items)}`.
- * The statement's text is the same for any number of rows. json columns take values, not text.
- */
-export function rows<const Columns extends Readonly<Record<string, Column>>>(
-  alias: string,
-  columns: Columns,
-  items: readonly { readonly [Name in keyof Columns]: unknown }[],
-): RawBuilder<unknown> {
-  const arrays = Object.entries(columns).map(([name, type]) => {
-    const json = type === 'json' || type === 'jsonb'
-    const values = items.map(item => {
-      const value = item[name]
-      return value === undefined || value === null ? null : json ? JSON.stringify(value) : value
-    })
-    return json ? sql`(${sql.val(values)}::text[])::${sql.raw(type)}[]` : sql`${sql.val(values)}::${sql.raw(type)}[]`
-  })
-  const list = sql.join(Object.keys(columns).map(name => sql.id(name)))
-  return sql`unnest(${sql.join(arrays)}) as ${sql.id(alias)}(${list})`
-}
 
 export type { Compilable }

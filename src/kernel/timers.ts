@@ -2,7 +2,8 @@ import type { Event, EventType, Recorded } from './events.ts'
 import { type Clock, iso } from './ports/clock.ts'
 import type { Log } from './ports/log.ts'
 import { lastOf, type ReadModel, readModel } from './projecting/model.ts'
-import { type Database, rows, sql } from './sql.ts'
+import { rows } from './rows.ts'
+import { type Database, sql } from './sql.ts'
 
 /** Something that is due at a time, or not any more. */
 export type Schedule = { readonly key: string; readonly due: string } | { readonly cancel: string }

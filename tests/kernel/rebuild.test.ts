@@ -8,7 +8,8 @@ import { type ReadModel, readModel } from '../../src/kernel/projecting/model.ts'
 import { rebuild } from '../../src/kernel/projecting/rebuild.ts'
 import { dropAbandoned } from '../../src/kernel/projecting/scratch.ts'
 import { verify } from '../../src/kernel/projecting/verify.ts'
-import { rows, sql } from '../../src/kernel/sql.ts'
+import { rows } from '../../src/kernel/rows.ts'
+import { sql } from '../../src/kernel/sql.ts'
 import { type TestKernel, testKernel } from '../support/kernel.ts'
 
 const Counted = eventType<'Counted', { n: number }>('Counted')

@@ -16,7 +16,8 @@ import { readModel } from '../../src/kernel/projecting/model.ts'
 import { rebuild } from '../../src/kernel/projecting/rebuild.ts'
 import { Runner } from '../../src/kernel/projecting/runner.ts'
 import { verify } from '../../src/kernel/projecting/verify.ts'
-import { rows, sql } from '../../src/kernel/sql.ts'
+import { rows } from '../../src/kernel/rows.ts'
+import { sql } from '../../src/kernel/sql.ts'
 import { type TestKernel, testKernel } from '../support/kernel.ts'
 
 const Counted = eventType<'Counted', { id: string; by: number }>('Counted')

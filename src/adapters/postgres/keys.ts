@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { type ErasureMark, type ErasuresSeen, KeyDestroyed, type KeyStore } from '../../kernel/ports/key-store.ts'
-import { type Database, rows, sql } from '../../kernel/sql.ts'
+import { rows } from '../../kernel/rows.ts'
+import { type Database, sql } from '../../kernel/sql.ts'
 import { unwrap, wrap } from './wrapping.ts'
 
 /** The schema of the key store. A row without `wrapped` is the tombstone of a destroyed key. */

@@ -1,4 +1,5 @@
-import { type Db, type RawBuilder, rows, sql } from '../sql.ts'
+import { writing } from '../rows.ts'
+import { type Db, type RawBuilder, sql } from '../sql.ts'
 
 /** By how much each counter moves: what came adds one, what went takes one away. */
 export function tally(came: readonly string[], went: readonly string[]): Map<string, number> {
@@ -21,14 +22,30 @@ export async function moveCounters(
   moves: ReadonlyMap<string, number>,
 ): Promise<void> {
   if (moves.size === 0) return
-  const [key, counter] = columns.map(name => sql.id(name)) as [RawBuilder<unknown>, RawBuilder<unknown>]
-  await tx.run(sql`
-    merge into ${table} c using (select * from ${rows(
-      'moved',
-      { id: 'uuid', by: 'int' },
-      [...moves].map(([id, by]) => ({ id, by })),
-    )}) m on c.${key} = m.id
-    when matched and c.${counter} + m.by = 0 then delete
-    when matched then update set ${counter} = c.${counter} + m.by
-    when not matched then insert (${key}, ${counter}) values (m.id, m.by)`)
+  const [key, counter] = columns
+  let move = made.get(table)
+  if (move === undefined) {
+    move = moving(key, counter)
+    made.set(table, move)
+  }
+  await move(
+    tx,
+    table,
+    [...moves].map(([id, by]) => ({ id, by })),
+  )
+}
+
+/** Of each table. */
+const made = new WeakMap<RawBuilder<unknown>, ReturnType<typeof moving>>()
+
+const moving = (keyName: string, counterName: string) => {
+  const [key, counter] = [sql.id(keyName), sql.id(counterName)]
+  return writing(
+    { id: 'uuid', by: 'int' },
+    (said, table: RawBuilder<unknown>) => sql`
+      merge into ${table} c using (select * from ${said}) m on c.${key} = m.id
+      when matched and c.${counter} + m.by = 0 then delete
+      when matched then update set ${counter} = c.${counter} + m.by
+      when not matched then insert (${key}, ${counter}) values (m.id, m.by)`,
+  )
 }

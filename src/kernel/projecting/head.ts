@@ -1,4 +1,5 @@
 import type { Event, Recorded } from '../events.ts'
+import { writing } from '../rows.ts'
 import { type Db, type RawBuilder, sql } from '../sql.ts'
 import type { Table } from './model.ts'
 
@@ -18,11 +19,7 @@ export async function unseen<E extends Event>(
 ): Promise<readonly Recorded<E>[]> {
   const last = batch.at(-1)
   if (last === undefined) return []
-  const [row] = await tx.run<{ before: number | null }>(sql`
-    with before as (select position from ${table})
-    insert into ${table} as h (position) values (${last.position})
-    on conflict (single) do update set position = greatest(h.position, excluded.position)
-    returning (select position from before) as before, ${planning}`)
+  const [row] = await moveHead(tx, table, [{ position: last.position }])
   const before = row?.before ?? -1
   return batch.filter(({ position }) => position > before)
 }
@@ -31,4 +28,13 @@ const planning = sql.join(
   ['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'].map(
     setting => sql`set_config(${sql.lit(setting)}, 'off', true) as ${sql.id(setting)}`,
   ),
+)
+
+const moveHead = writing(
+  { position: 'bigint' },
+  (said, table: RawBuilder<unknown>) => sql<{ before: number | null }>`
+    with before as (select position from ${table})
+    insert into ${table} as h (position) select position from ${said}
+    on conflict (single) do update set position = greatest(h.position, excluded.position)
+    returning (select position from before) as before, ${planning}`,
 )

@@ -77,7 +77,7 @@ export function readModel<E extends Event>() {
         // What is noted needs none of the rows: it goes out with the first of them.
         const [projected] = await together([
           parts.project(events, tx, t),
-          parts.changes && noteChanges(tx, sql.table(`${schema}.changes`), events.flatMap(parts.changes)),
+          parts.changes && noteChanges(tx, (t as Tables<string>).changes!, events.flatMap(parts.changes)),
         ])
         return projected ?? undefined
       },

@@ -1,4 +1,5 @@
-import { type Db, type RawBuilder, rows, sql } from '../sql.ts'
+import { writing } from '../rows.ts'
+import { type Db, type RawBuilder, sql } from '../sql.ts'
 import type { Table } from './model.ts'
 
 /**
@@ -18,10 +19,14 @@ export const anyRow = '00000000-0000-0000-0000-000000000000'
 /** Notes changes, in the transaction that makes them. By events alone, so that the notes are the same for batches of any size: whoever was gone once stays so. */
 export async function noteChanges(tx: Db, changes: RawBuilder<unknown>, noted: readonly Change[]): Promise<void> {
   if (noted.length === 0) return
-  const columns = { key: 'uuid', owner: 'boolean', position: 'bigint' } as const
   const gone = new Set(noted.flatMap(({ key, owner }) => (owner ? key : [])))
   const last = new Map(noted.map(({ key, position }) => [key, { key, owner: gone.has(key), position }]))
-  await tx.run(sql`
-    insert into ${changes} as c (key, owner, position) select * from ${rows('noted', columns, [...last.values()])}
-    on conflict (key) do update set owner = c.owner or excluded.owner, position = excluded.position where c.position < excluded.position`)
+  await note(tx, changes, [...last.values()])
 }
+
+const note = writing(
+  { key: 'uuid', owner: 'boolean', position: 'bigint' },
+  (said, changes: RawBuilder<unknown>) => sql`
+    insert into ${changes} as c (key, owner, position) select * from ${said}
+    on conflict (key) do update set owner = c.owner or excluded.owner, position = excluded.position where c.position < excluded.position`,
+)

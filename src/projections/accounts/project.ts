@@ -15,7 +15,8 @@ import {
 import type { Recorded } from '../../kernel/events.ts'
 import { readModel } from '../../kernel/projecting/model.ts'
 import type { Change } from '../../kernel/projecting/notes.ts'
-import { type Db, type RawBuilder, rows, sql } from '../../kernel/sql.ts'
+import { rows } from '../../kernel/rows.ts'
+import { type Db, type RawBuilder, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
 type Event = Recorded<AccountEvent>

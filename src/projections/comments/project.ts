@@ -5,7 +5,8 @@ import type { EventOf, Recorded } from '../../kernel/events.ts'
 import { moveCounters, tally } from '../../kernel/projecting/counters.ts'
 import { lastOf, readModel, type Tables } from '../../kernel/projecting/model.ts'
 import { anyRow, type Change } from '../../kernel/projecting/notes.ts'
-import { type Db, type RawBuilder, rows, sql } from '../../kernel/sql.ts'
+import { rows } from '../../kernel/rows.ts'
+import { type Db, type RawBuilder, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
 type Added = Recorded<EventOf<typeof CommentAdded>>

@@ -6,7 +6,8 @@ import type { EventOf, Recorded } from '../../kernel/events.ts'
 import type { PostId } from '../../kernel/ids.ts'
 import { unseen } from '../../kernel/projecting/head.ts'
 import { lastOf, readModel, type Tables } from '../../kernel/projecting/model.ts'
-import { type Db, rows, sql } from '../../kernel/sql.ts'
+import { rows } from '../../kernel/rows.ts'
+import { type Db, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
 type Grow = EventOf<typeof PostPublished | typeof Followed>

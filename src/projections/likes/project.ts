@@ -6,7 +6,8 @@ import type { EventOf, Recorded } from '../../kernel/events.ts'
 import { moveCounters, tally } from '../../kernel/projecting/counters.ts'
 import { lastOf, readModel, type Tables } from '../../kernel/projecting/model.ts'
 import { anyRow, type Change } from '../../kernel/projecting/notes.ts'
-import { type Db, type RawBuilder, rows, sql } from '../../kernel/sql.ts'
+import { writing } from '../../kernel/rows.ts'
+import { type Db, type RawBuilder, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
 type Seen = LikeEvent | EventOf<typeof PostDeleted | typeof CommentDeleted | typeof AccountErased>
@@ -65,18 +66,9 @@ type T = Tables<keyof typeof tables>
 async function toggle(toggles: readonly Recorded<LikeEvent>[], tx: Db, t: T): Promise<Moved[]> {
   if (toggles.length === 0) return []
   const last = lastOf(toggles, ({ data }) => `${data.actorId} ${data.subject.id}`)
-  const said = rows(
-    'said',
-    {
-      subject: 'uuid',
-      kind: 'text',
-      actor: 'uuid',
-      post: 'uuid',
-      author: 'uuid',
-      at: 'timestamptz',
-      position: 'bigint',
-      liked: 'boolean',
-    },
+  return writeToggles(
+    tx,
+    t,
     last.map(({ type, data: { actorId, subject, postId, authorId }, at, position }) => ({
       subject: subject.id,
       kind: subject.kind,
@@ -88,8 +80,23 @@ async function toggle(toggles: readonly Recorded<LikeEvent>[], tx: Db, t: T): Pr
       liked: type === 'Liked',
     })),
   )
-  // A row that is there already stays, only younger where it was unliked and liked again within the batch; xmax says which of the two it was.
-  return tx.run(sql`
+}
+
+const toggleColumns = {
+  subject: 'uuid',
+  kind: 'text',
+  actor: 'uuid',
+  post: 'uuid',
+  author: 'uuid',
+  at: 'timestamptz',
+  position: 'bigint',
+  liked: 'boolean',
+} as const
+
+/** A row that is there already stays, only younger where it was unliked and liked again within the batch; xmax says which of the two it was. */
+const writeToggles = writing(
+  toggleColumns,
+  (said, t: T) => sql<Moved>`
     with said as (select * from ${said}),
       went as (
         delete from ${t.likes} l using said s where l.subject = s.subject and l.actor = s.actor and not s.liked
@@ -100,8 +107,8 @@ async function toggle(toggles: readonly Recorded<LikeEvent>[], tx: Db, t: T): Pr
         where liked and not exists (select from ${t.gone} g where g.id in (s.subject, s.actor, s.author))
         on conflict (subject, actor) do update set at = excluded.at, position = excluded.position where l.position < excluded.position
         returning l.subject, l.kind, l.xmax = 0 as fresh)
-    select subject, kind, -1 as by from went union all select subject, kind, 1 from came where fresh`)
-}
+    select subject, kind, -1 as by from went union all select subject, kind, 1 from came where fresh`,
+)
 
 async function forget(
   gone: readonly string[],

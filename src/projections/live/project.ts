@@ -7,8 +7,9 @@ import { Followed, FollowRequested, Unfollowed } from '../../domain/relationship
 import { SessionEnded } from '../../domain/sessions/session.ts'
 import type { EventsOf, Recorded } from '../../kernel/events.ts'
 import { type JournalRow, journalKept, type LiveFact } from '../../kernel/live/journal.ts'
-import { readModel } from '../../kernel/projecting/model.ts'
-import { rows, sql } from '../../kernel/sql.ts'
+import { readModel, type Tables } from '../../kernel/projecting/model.ts'
+import { writing } from '../../kernel/rows.ts'
+import { sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
 const events = [
@@ -82,6 +83,32 @@ function factsOf(event: Recorded<LiveEvent>): LiveFact[] {
 const trimmedEvery = 1_000
 const hourOf = (at: string): number => Math.floor(Date.parse(at) / 3_600_000)
 
+const columns = {
+  ordinal: 'bigint',
+  position: 'bigint',
+  at: 'timestamptz',
+  kind: 'text',
+  key: 'text',
+  type: 'text',
+  ids: 'json',
+} as const
+
+/** Gives the rows their seq. Answers the first one's, and when the last one before them was. */
+const write = writing(
+  columns,
+  (said, t: Tables<keyof typeof tables>) => sql<{ first: number; before: string | null }>`
+    with said as (select * from ${said}),
+    sum as (select count(*) as n, max(position) as position from said),
+    head as (
+      insert into ${t.head} as h (single, seq, position) select true, n, position from sum
+      on conflict (single) do update set seq = h.seq + excluded.seq, position = excluded.position
+      returning seq - (select n from sum) + 1 as first),
+    written as (
+      insert into ${t.journal} (seq, position, at, kind, key, type, ids)
+      select first + ordinal, position, at, kind, key, type, ids from head, said)
+    select first, (select at from ${t.journal} order by seq desc limit 1) as before from head`,
+)
+
 /** The live journal: what happened since it began, in the log's order, for whom. State: what is not kept any more cannot be made again. */
 export const liveModel = readModel<LiveEvent>()({
   name: 'live',
@@ -94,29 +121,11 @@ export const liveModel = readModel<LiveEvent>()({
     const facts = batch.flatMap(event => liveFacts(event).map(fact => ({ ...fact, position: event.position, at: event.at })))
     const last = facts.at(-1)
     if (last === undefined) return
-    const columns = {
-      ordinal: 'bigint',
-      position: 'bigint',
-      at: 'timestamptz',
-      kind: 'text',
-      key: 'text',
-      type: 'text',
-      ids: 'json',
-    } as const
-    const said = rows(
-      'said',
-      columns,
+    const [head] = await write(
+      tx,
+      t,
       facts.map((fact, ordinal) => ({ ordinal, ...fact })),
     )
-    const [head] = await tx.run<{ first: number; before: string | null }>(sql`
-      with head as (
-        insert into ${t.head} as h (single, seq, position) values (true, ${facts.length}::bigint, ${last.position}::bigint)
-        on conflict (single) do update set seq = h.seq + excluded.seq, position = excluded.position
-        returning seq - ${facts.length}::bigint + 1 as first),
-      written as (
-        insert into ${t.journal} (seq, position, at, kind, key, type, ids)
-        select first + ordinal, position, at, kind, key, type, ids from head, ${said})
-      select first, (select at from ${t.journal} order by seq desc limit 1) as before from head`)
     const { first, before } = head!
     const live: JournalRow[] = facts.map((fact, index) => ({ seq: first + index, ...fact }))
     const isDue = Math.floor((first + facts.length - 1) / trimmedEvery) > Math.floor((first - 1) / trimmedEvery)

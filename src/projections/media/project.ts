@@ -3,7 +3,8 @@ import { MediaAttached, MediaDiscarded, MediaUploaded, type MediaUse } from '../
 import type { EventOf, Recorded } from '../../kernel/events.ts'
 import type { AccountId, MediaId } from '../../kernel/ids.ts'
 import { readModel } from '../../kernel/projecting/model.ts'
-import { rows, sql } from '../../kernel/sql.ts'
+import { rows } from '../../kernel/rows.ts'
+import { sql } from '../../kernel/sql.ts'
 import { mediaTables } from './tables.ts'
 
 type Seen = EventOf<typeof MediaUploaded | typeof MediaAttached | typeof MediaDiscarded | typeof AccountErased>

@@ -15,7 +15,8 @@ import type { EventOf, Recorded } from '../../kernel/events.ts'
 import { unseen } from '../../kernel/projecting/head.ts'
 import { readModel, type Tables } from '../../kernel/projecting/model.ts'
 import { anyRow, noteChanges } from '../../kernel/projecting/notes.ts'
-import { type Db, rows, sql, together } from '../../kernel/sql.ts'
+import { rows, writing } from '../../kernel/rows.ts'
+import { type Db, sql, together } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
 type E =
@@ -203,10 +204,15 @@ async function act(run: Steps<'act'>, tx: Db, t: T): Promise<void> {
     const before = acts.get(key)
     acts.set(key, before?.told ? { ...before, active: step.active } : { ...step, told: step.active })
   }
-  await tx.run(sql`
+  await writeActs(tx, t, [...acts.values()])
+}
+
+const writeActs = writing(
+  actColumns,
+  (said, t: T) => sql`
     with said as (
-      select * from ${rows('s', actColumns, [...acts.values()])}
-      where not exists (select from ${t.gone} g where g.id in (s."postId", s."commentId", s."parentId", s."actorId", s."accountId"))),
+      select * from ${said}
+      where not exists (select from ${t.gone} g where g.id in (said."postId", said."commentId", said."parentId", said."actorId", said."accountId"))),
     acting as (
       select said.*, a.actor is null as fresh, said.active::int - coalesce(a.active, false)::int as by
       from said left join ${t.acts} a on a.notification = said."notificationId" and a.actor = said."actorId"
@@ -223,8 +229,8 @@ async function act(run: Steps<'act'>, tx: Db, t: T): Promise<void> {
     on conflict (id) do update set
       count = n.count + excluded.count,
       position = greatest(n.position, excluded.position),
-      at = case when excluded.position > n.position then excluded.at else n.at end`)
-}
+      at = case when excluded.position > n.position then excluded.at else n.at end`,
+)
 
 /** A reply under a comment that is gone is gone too. */
 async function reply(run: Steps<'reply'>, tx: Db, t: T): Promise<void> {

@@ -5,7 +5,8 @@ import type { AccountId, PostId } from '../../kernel/ids.ts'
 import { moveCounters, tally } from '../../kernel/projecting/counters.ts'
 import { readModel } from '../../kernel/projecting/model.ts'
 import type { Change } from '../../kernel/projecting/notes.ts'
-import { rows, sql } from '../../kernel/sql.ts'
+import { rows } from '../../kernel/rows.ts'
+import { sql } from '../../kernel/sql.ts'
 import { postTables } from './tables.ts'
 
 type Published = Recorded<EventOf<typeof PostPublished>>

@@ -4,7 +4,8 @@ import type { EventOf, Recorded } from '../../kernel/events.ts'
 import type { AccountId } from '../../kernel/ids.ts'
 import { lastOf, readModel, type Tables } from '../../kernel/projecting/model.ts'
 import type { Change } from '../../kernel/projecting/notes.ts'
-import { type Db, type RawBuilder, rows, sql } from '../../kernel/sql.ts'
+import { rows } from '../../kernel/rows.ts'
+import { type Db, type RawBuilder, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
 type RelationshipsEvent = RelationshipEvent | EventOf<typeof AccountErased>

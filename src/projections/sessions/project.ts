@@ -9,7 +9,8 @@ import {
 import type { EventOf, Recorded } from '../../kernel/events.ts'
 import { readModel } from '../../kernel/projecting/model.ts'
 import type { Change } from '../../kernel/projecting/notes.ts'
-import { rows, sql } from '../../kernel/sql.ts'
+import { rows } from '../../kernel/rows.ts'
+import { sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
 type Patch = {
