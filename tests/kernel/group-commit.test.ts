@@ -28,6 +28,7 @@ async function setUp() {
       return names.join()
     }
   return {
+    db,
     commits: new GroupCommit(counted, isTransient),
     write,
     transactions: () => transactions,
@@ -57,6 +58,25 @@ it('one that fails fails alone: what was undone with it is written again by itse
   expect(late).toMatchObject({ status: 'rejected', reason: { message: 'cannot be projected' } })
   expect(transactions()).toBe(4)
   expect(await written()).toEqual(['a'])
+})
+
+it('one that waits for a lock waits alone', async () => {
+  const { commits, write, written, db } = await setUp()
+  await db.run(sql`create table held (name text primary key)`)
+  const { promise: locked, resolve: hold } = Promise.withResolvers<void>()
+  const { promise: released, resolve: release } = Promise.withResolvers<void>()
+  const holding = db.transaction(async tx => {
+    await tx.run(sql`lock table held`)
+    hold()
+    await released
+  })
+  await locked
+  const waits = commits.transaction(async tx => void (await tx.run(sql`insert into held (name) values ('b')`)))
+  expect(await commits.transaction(write('a'))).toBe('a')
+  expect(await written()).toEqual(['a'])
+  release()
+  await Promise.all([holding, waits])
+  expect(await db.run(sql`select name from held`)).toEqual([{ name: 'b' }])
 })
 
 it('where the connection is lost all are told, and whoever wrote tries again as it does', async () => {

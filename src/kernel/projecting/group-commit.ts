@@ -1,16 +1,20 @@
-import { type Database, type Db, together } from '../sql.ts'
+import { type Database, type Db, sql, together } from '../sql.ts'
 
 type Waiting = {
   readonly work: (tx: Db) => Promise<unknown>
-  readonly resolve: (value: never) => void
+  readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
 }
+
+/** Locks are waited for together no longer than this: while a rebuilt model is swapped in, the others need not stand still with it. */
+const waitTogether = sql`set local lock_timeout = '100ms'`
+const lockNotAvailable = '55P03'
 
 /**
  * Transactions of several consumers as one: what is ready in the same turn of the event loop is written and committed together. An event that three models want
  * is three checkpoints and a dozen statements of a row each, most of whose cost is to begin, to commit and to go there and back.
  *
- * Where one of them fails, each is tried again by itself, so that none fails for another.
+ * Where one of them fails, or waits for a lock, each is tried again by itself, so that none fails or waits for another.
  */
 export class GroupCommit implements Pick<Database, 'transaction'> {
   readonly #db: Pick<Database, 'transaction'>
@@ -26,20 +30,25 @@ export class GroupCommit implements Pick<Database, 'transaction'> {
   /** @param work may be run a second time, where what was written with it was undone */
   transaction<T>(work: (tx: Db) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ work, resolve, reject })
+      this.#waiting.push({ work, resolve: resolve as (value: unknown) => void, reject })
       if (this.#waiting.length === 1) setImmediate(() => void this.#commit(this.#waiting.splice(0)))
     })
   }
 
   async #commit(group: readonly Waiting[]): Promise<void> {
+    const apart = (): void => {
+      for (const { work, resolve, reject } of group) this.#db.transaction(work).then(resolve, reject)
+    }
+    if (group.length === 1) return apart()
     try {
-      const values = await this.#db.transaction(tx => together(group.map(({ work }) => work(tx))))
-      for (const [index, { resolve }] of group.entries()) resolve(values[index] as never)
+      const [, ...values] = await this.#db.transaction(tx =>
+        together([tx.run(waitTogether), ...group.map(({ work }) => work(tx))]),
+      )
+      for (const [index, { resolve }] of group.entries()) resolve(values[index])
     } catch (error) {
-      if (group.length === 1 || this.#isTransient(error)) for (const { reject } of group) reject(error)
-      else
-        for (const { work, resolve, reject } of group)
-          this.#db.transaction(work).then(resolve as (value: unknown) => void, reject)
+      const waited = error instanceof Error && Reflect.get(error, 'code') === lockNotAvailable
+      if (waited || !this.#isTransient(error)) apart()
+      else for (const { reject } of group) reject(error)
     }
   }
 }
