@@ -68,7 +68,7 @@ import { startSweeping } from './kernel/sweeping.ts'
 import { TimerLoop, timersModel } from './kernel/timers.ts'
 import { Tracing } from './kernel/tracing.ts'
 import { liveModel } from './projections/live/project.ts'
-import { readModels } from './projections/models.ts'
+import { readModels, wideEvents } from './projections/models.ts'
 import { destroyErasedKeys } from './reactions/accounts.ts'
 import { reactionsOf, sweepsOf, timersOf } from './reactions/all.ts'
 import type { Reading } from './reading/context.ts'
@@ -280,9 +280,8 @@ export async function startApp(options: AppOptions): Promise<App> {
     const post = config.smtp === null ? null : smtpPost(config.smtp.url, config.smtp.from)
     const delivery = post !== null && does('reactor') ? new MailDelivery({ db: brief, clock, log, post, tracing }) : null
     const mail = outbox(brief, clock, post === null ? null : () => delivery?.nudge(), tracing)
-    const transient = (error: unknown): boolean => isTransient(error) || isLogAway(error)
-    const commits = new GroupCommit(db, transient)
-    const projecting = models.map(model => modelConsumer(model, codec, model.apart ? db : commits, bus, tracing))
+    const together = { commits: new GroupCommit(db), wide: wideEvents }
+    const projecting = models.map(model => modelConsumer(model, codec, db, bus, tracing, together))
     const reacting = reactionsOf({ commands, mail, store }).map(reaction => reactionConsumer(reaction, codec, db, clock, tracing))
     // All of them, whoever starts first: a reaction begins at what comes after the deployment's first start, not after its own.
     const head = await store.head()
@@ -300,7 +299,7 @@ export async function startApp(options: AppOptions): Promise<App> {
           bus,
           log,
           holder,
-          isTransient: transient,
+          isTransient: error => isTransient(error) || isLogAway(error),
           failed: metrics.failed,
         },
         consumers,

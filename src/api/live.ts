@@ -174,9 +174,9 @@ export function liveParts({ commands, bus, log, liveEpoch, positions, heartbeatM
           })
         // A browser that comes back by itself sends the header: it is newer than what the page once asked for.
         const resumeFrom = c.req.header('last-event-id') ?? lastEventId ?? null
+        noStore(c)
         const headers = {
           'Content-Type': 'text/event-stream; charset=utf-8',
-          'Cache-Control': 'no-store',
           'X-Accel-Buffering': 'no',
         }
         // Nobody reads what HEAD would open, so nobody would end it.

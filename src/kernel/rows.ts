@@ -30,8 +30,8 @@ export const rows = <const C extends Columns>(alias: string, columns: C, items: 
   unnested(alias, columns, name => sql`${sql.val(valuesOf(columns, items, name))}`)
 
 /**
- * A statement on a set of rows that runs for nearly every event: built and compiled once for each set of tables, as `query` is, which for a single row is half of
- * what it costs here.
+ * A statement on a set of rows that runs for nearly every event: built and compiled once for the served tables, as `query` is, which for a single row is half of
+ * what it costs here. For tables that a rebuild fills, whose batches are large, it is compiled for each batch.
  * ```ts
  * const see = writing({ account: 'uuid', position: 'bigint' }, (said, t: T) => sql`insert into ${t.seen} select account, position from ${said} …`)
  * await see(tx, t, items)

@@ -1,3 +1,6 @@
+import { AccountErased } from '../domain/accounts/account.ts'
+import { CommentDeleted } from '../domain/comments/comment.ts'
+import { PostDeleted } from '../domain/posts/post.ts'
 import type { ReadModel } from '../kernel/projecting/model.ts'
 import { accountsModel } from './accounts/project.ts'
 import { commentsModel } from './comments/project.ts'
@@ -21,3 +24,6 @@ export const readModels: readonly ReadModel[] = [
   feedModel,
   notificationsModel,
 ]
+
+/** Events that take away what belongs to them, however much that is: models do not commit together what may take long. */
+export const wideEvents: ReadonlySet<string> = new Set([AccountErased, PostDeleted, CommentDeleted].map(({ type }) => type))

@@ -1,8 +1,16 @@
-import { afterEach, expect, it } from 'vitest'
-import { isTransient } from '../../src/adapters/postgres/database.ts'
+import { randomUUID } from 'node:crypto'
+import { afterEach, expect, it, vi } from 'vitest'
+import { type EventOf, type EventType, eventType, type LoggedEvent } from '../../src/kernel/events.ts'
+import type { Lease } from '../../src/kernel/projecting/consumer.ts'
+import { modelConsumer } from '../../src/kernel/projecting/consumers.ts'
 import { GroupCommit } from '../../src/kernel/projecting/group-commit.ts'
+import { advance, registerConsumers, takeLease } from '../../src/kernel/projecting/leases.ts'
+import { readModel } from '../../src/kernel/projecting/model.ts'
 import { type Database, type Db, sql } from '../../src/kernel/sql.ts'
 import { testKernel } from '../support/kernel.ts'
+
+const Told = eventType<'Told', { id: string }>('Told')
+const Erased = eventType<'Erased', { id: string }>('Erased')
 
 const ending: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -11,7 +19,7 @@ afterEach(async () => {
 
 /** A database that counts its transactions, and a table. */
 async function setUp() {
-  const { db, close } = await testKernel()
+  const { db, codec, bus, close } = await testKernel([], [Told, Erased] as unknown as EventType[])
   ending.push(close)
   await db.run(sql`create table written (name text primary key)`)
   let transactions = 0
@@ -28,8 +36,8 @@ async function setUp() {
       return names.join()
     }
   return {
-    db,
-    commits: new GroupCommit(counted, isTransient),
+    ...{ db, codec, bus },
+    commits: new GroupCommit(counted),
     write,
     transactions: () => transactions,
     written: async () => (await db.run<{ name: string }>(sql`select name from written order by name`)).map(({ name }) => name),
@@ -79,11 +87,114 @@ it('one that waits for a lock waits alone', async () => {
   expect(await db.run(sql`select name from held`)).toEqual([{ name: 'b' }])
 })
 
-it('where the connection is lost all are told, and whoever wrote tries again as it does', async () => {
+it('one whose connection is lost fails alone', async () => {
   const { commits, write, transactions, written } = await setUp()
   const ended = async (tx: Db): Promise<void> => void (await tx.run(sql`select pg_terminate_backend(pg_backend_pid())`))
   const both = await Promise.allSettled([commits.transaction(write('a')), commits.transaction(ended)])
-  expect(both.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
-  expect(transactions()).toBe(1)
-  expect(await written()).toEqual([])
+  expect(both.map(({ status }) => status)).toEqual(['fulfilled', 'rejected'])
+  expect(transactions()).toBe(3)
+  expect(await written()).toEqual(['a'])
+})
+
+/** A model that writes as it is told, of events that nothing is sealed in. */
+const told = (name: string, project: (tx: Db) => Promise<unknown>) =>
+  readModel<EventOf<typeof Told>>()({
+    name,
+    version: 1,
+    events: [Told],
+    tables: {},
+    project: async (_, tx) => void (await project(tx)),
+  })
+
+const logged = (...types: string[]): LoggedEvent[] =>
+  types.map((type, index) => ({
+    position: index + 1,
+    stream: 'told-1',
+    revision: index,
+    id: randomUUID(),
+    type,
+    data: { id: 'x' },
+    metadata: {
+      at: '2026-01-01T00:00:00.000Z',
+      actorId: null,
+      sessionId: null,
+      correlationId: 'x',
+      causationId: null,
+      schemaVersion: 1,
+    },
+  }))
+
+it('the fence goes out before any row, and what failed is told, not what failed because of that', async () => {
+  const { db, codec, bus } = await setUp()
+  const sent: string[] = []
+  const spied: Pick<Database, 'transaction'> = {
+    transaction: work =>
+      db.transaction(tx =>
+        work({
+          ...tx,
+          run: statement => {
+            sent.push('rows')
+            return tx.run(statement)
+          },
+          runCompiled: (name, text, values) => {
+            sent.push(text.includes('kernel.consumers') ? 'fence' : 'rows')
+            return tx.runCompiled(name, text, values)
+          },
+        }),
+      ),
+  }
+  const holder = randomUUID()
+  await registerConsumers(
+    db,
+    ['a_v1', 'b_v1'].map(key => ({ key, from: 'beginning' }) as const),
+    0,
+  )
+  const leases = new Map<string, Lease>()
+  for (const key of ['a_v1', 'b_v1']) leases.set(key, (await takeLease(db, key, holder))!.lease)
+  const step = (key: string, before: number, after: number) => (tx: Db) => advance(tx, key, leases.get(key)!, before, after)
+  const together = { commits: new GroupCommit(spied), wide: new Set(['Erased']) }
+  const a = modelConsumer(
+    told('a', tx => tx.run(sql`insert into written (name) values ('a')`)),
+    codec,
+    spied,
+    bus,
+    null,
+    together,
+  )
+  const full = modelConsumer(
+    told('b', tx => tx.run(sql`select from no_such_table`)),
+    codec,
+    spied,
+    bus,
+    null,
+    together,
+  )
+  const both = await Promise.allSettled([
+    a.apply(logged('Told'), step('a_v1', 0, 1)),
+    full.apply(logged('Told'), step('b_v1', 0, 1)),
+  ])
+  expect(both).toMatchObject([{ status: 'fulfilled' }, { status: 'rejected', reason: { code: '42P01' } }])
+  // Together: the limit of waiting, one fence for both, their rows; then each alone, beside each other.
+  expect(sent.slice(0, 5)).toEqual(['rows', 'fence', 'rows', 'rows', 'fence'])
+  expect(sent.slice(4).sort()).toEqual(['fence', 'fence', 'rows', 'rows'])
+  const checkpoints = await db.run(sql`select key, checkpoint from kernel.consumers order by key`)
+  expect(checkpoints).toEqual([
+    { key: 'a_v1', checkpoint: 1 },
+    { key: 'b_v1', checkpoint: 0 },
+  ])
+  // What may take long is not shared.
+  const alone = vi.spyOn(together.commits, 'transaction')
+  const b = modelConsumer(
+    told('b', async () => {}),
+    codec,
+    db,
+    bus,
+    null,
+    together,
+  )
+  await b.apply(logged('Told', 'Erased'), step('b_v1', 0, 2))
+  await b.apply(logged(...Array.from({ length: 101 }, () => 'Told')), step('b_v1', 2, 101))
+  expect(alone).not.toHaveBeenCalled()
+  await b.apply(logged('Told'), step('b_v1', 101, 102))
+  expect(alone).toHaveBeenCalledTimes(1)
 })

@@ -135,9 +135,15 @@ export class LiveClient {
   }
 
   /** Null where nothing needs to be waited for: so it is for all who read as fast as they are told. */
-  #write(frame: Outgoing): Promise<void> | null {
-    const sending = this.#closed ? null : this.#transport.send(frame)
-    return sending === null ? null : this.#inTime(sending)
+  #write(message: Outgoing): Promise<void> | null {
+    if (this.#closed) return null
+    try {
+      const sending = this.#transport.send(message)
+      return sending === null ? null : this.#inTime(sending)
+    } catch {
+      this.close(closings.failed, 'failed')
+      return null
+    }
   }
 
   async #inTime(sending: Promise<void>): Promise<void> {

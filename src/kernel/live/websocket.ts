@@ -93,11 +93,11 @@ function refuse(socket: Duplex, problem: Problem): void {
 }
 
 /** Of messages that several clients are sent, the frame: made once. */
-const frames = new WeakMap<Outgoing, Buffer>()
+const framed = new WeakMap<Outgoing, Buffer>()
 
 /** A message as one final text frame, unmasked, as a server's are (RFC 6455, section 5.2). */
 function frameOf(message: Outgoing): Buffer {
-  let frame = frames.get(message)
+  let frame = framed.get(message)
   if (frame === undefined) {
     const length = Buffer.byteLength(message.text)
     const head = length < 126 ? 2 : length < 65_536 ? 4 : 10
@@ -107,7 +107,7 @@ function frameOf(message: Outgoing): Buffer {
     if (head === 4) frame.writeUInt16BE(length, 2)
     else if (head === 10) frame.writeBigUInt64BE(BigInt(length), 2)
     frame.write(message.text, head)
-    frames.set(message, frame)
+    framed.set(message, frame)
   }
   return frame
 }

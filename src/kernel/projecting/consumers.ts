@@ -6,24 +6,42 @@ import type { Clock } from '../ports/clock.ts'
 import { type Database, type Db, sql } from '../sql.ts'
 import type { Mark, Tracing } from '../tracing.ts'
 import type { Consumer } from './consumer.ts'
+import type { Transactions } from './group-commit.ts'
 import type { ReadModel } from './model.ts'
+
+/** A model with more events than these to project commits alone: whoever commits with it would wait. */
+const mostTogether = 100
+
+export type Together = {
+  readonly commits: Transactions
+  /** Types of events that may delete any number of rows: they commit alone too. */
+  readonly wide: ReadonlySet<string>
+}
 
 /**
  * A read model as a consumer: rows and checkpoint in one transaction, the fence first, so that a process that lost its lease writes nothing.
- * @param db its transactions, or those that it shares with others
+ * @param together what it commits with others where that is little; by default it commits alone
  */
 export const modelConsumer = (
   model: ReadModel,
   codec: Codec,
-  db: Pick<Database, 'transaction'>,
+  db: Transactions,
   bus: Bus,
   tracing: Tracing | null = null,
+  together: Together | null = null,
 ): Consumer => {
+  const transactionsFor = (events: readonly LoggedEvent[]): Transactions =>
+    together === null || model.apart || events.length > mostTogether || events.some(({ type }) => together.wide.has(type))
+      ? db
+      : together.commits
   const apply = async (events: readonly LoggedEvent[], advance: (db: Db) => Promise<void>, mark?: Mark): Promise<void> => {
     const batch = await codec.open(events)
-    const projected = await db.transaction(async tx => {
-      // The fence goes out first and with the first rows; where it fails, all that came after it goes back.
-      const [advanced, written] = await Promise.allSettled([advance(tx), model.projectInto(model.key, batch, tx)])
+    const projected = await transactionsFor(events).transaction(async tx => {
+      // The fence goes out first and with the first rows; where it fails, all that came after it goes back. It is asked in the turn of this promise, with those of others.
+      const [advanced, written] = await Promise.allSettled([
+        advance(tx),
+        Promise.resolve().then(() => model.projectInto(model.key, batch, tx)),
+      ])
       if (advanced.status === 'rejected') throw advanced.reason
       if (written.status === 'rejected') throw written.reason
       return written.value

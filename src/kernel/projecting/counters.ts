@@ -22,11 +22,11 @@ export async function moveCounters(
   moves: ReadonlyMap<string, number>,
 ): Promise<void> {
   if (moves.size === 0) return
-  const [key, counter] = columns
-  let move = made.get(table)
+  const name = columns.join()
+  let move = made.get(table)?.get(name)
   if (move === undefined) {
-    move = moving(key, counter)
-    made.set(table, move)
+    move = moving(...columns)
+    made.set(table, (made.get(table) ?? new Map()).set(name, move))
   }
   await move(
     tx,
@@ -35,8 +35,8 @@ export async function moveCounters(
   )
 }
 
-/** Of each table. */
-const made = new WeakMap<RawBuilder<unknown>, ReturnType<typeof moving>>()
+/** Of each table, by the names of the columns. */
+const made = new WeakMap<RawBuilder<unknown>, Map<string, ReturnType<typeof moving>>>()
 
 const moving = (keyName: string, counterName: string) => {
   const [key, counter] = [sql.id(keyName), sql.id(counterName)]

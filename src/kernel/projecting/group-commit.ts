@@ -1,4 +1,7 @@
-import { type Database, type Db, sql, together } from '../sql.ts'
+import { type Db, sql, together } from '../sql.ts'
+
+/** What runs transactions. */
+export type Transactions = { transaction<T>(work: (tx: Db) => Promise<T>): Promise<T> }
 
 type Waiting = {
   readonly work: (tx: Db) => Promise<unknown>
@@ -8,7 +11,6 @@ type Waiting = {
 
 /** Locks are waited for together no longer than this: while a rebuilt model is swapped in, the others need not stand still with it. */
 const waitTogether = sql`set local lock_timeout = '100ms'`
-const lockNotAvailable = '55P03'
 
 /**
  * Transactions of several consumers as one: what is ready in the same turn of the event loop is written and committed together. An event that three models want
@@ -16,18 +18,15 @@ const lockNotAvailable = '55P03'
  *
  * Where one of them fails, or waits for a lock, each is tried again by itself, so that none fails or waits for another.
  */
-export class GroupCommit implements Pick<Database, 'transaction'> {
-  readonly #db: Pick<Database, 'transaction'>
-  readonly #isTransient: (error: unknown) => boolean
+export class GroupCommit implements Transactions {
+  readonly #db: Transactions
   #waiting: Waiting[] = []
 
-  /** @param isTransient whether an error says nothing about what was written: nobody needs to be tried again by themselves then */
-  constructor(db: Pick<Database, 'transaction'>, isTransient: (error: unknown) => boolean) {
+  constructor(db: Transactions) {
     this.#db = db
-    this.#isTransient = isTransient
   }
 
-  /** @param work may be run a second time, where what was written with it was undone */
+  /** @param work may be run a second time, where what was written with it was undone, or whether it was is not known */
   transaction<T>(work: (tx: Db) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ work, resolve: resolve as (value: unknown) => void, reject })
@@ -36,19 +35,17 @@ export class GroupCommit implements Pick<Database, 'transaction'> {
   }
 
   async #commit(group: readonly Waiting[]): Promise<void> {
-    const apart = (): void => {
-      for (const { work, resolve, reject } of group) this.#db.transaction(work).then(resolve, reject)
+    if (group.length > 1) {
+      try {
+        const [, ...values] = await this.#db.transaction(tx =>
+          together([tx.run(waitTogether), ...group.map(({ work }) => work(tx))]),
+        )
+        for (const [index, { resolve }] of group.entries()) resolve(values[index])
+        return
+      } catch {
+        // Whoever it was of fails again below, by themselves.
+      }
     }
-    if (group.length === 1) return apart()
-    try {
-      const [, ...values] = await this.#db.transaction(tx =>
-        together([tx.run(waitTogether), ...group.map(({ work }) => work(tx))]),
-      )
-      for (const [index, { resolve }] of group.entries()) resolve(values[index])
-    } catch (error) {
-      const waited = error instanceof Error && Reflect.get(error, 'code') === lockNotAvailable
-      if (waited || !this.#isTransient(error)) apart()
-      else for (const { reject } of group) reject(error)
-    }
+    for (const { work, resolve, reject } of group) this.#db.transaction(work).then(resolve, reject)
   }
 }

@@ -132,7 +132,8 @@ export class Runner {
       process.nextTick(() => {
         const news = this.#news!
         this.#news = null
-        for (const { settled, consumer } of this.#followers) if (settled) news.set(consumer.key, this.#dispatcher!.position)
+        for (const { settled, consumer } of this.#followers)
+          if (settled) news.set(consumer.key, Math.max(news.get(consumer.key) ?? 0, this.#dispatcher!.position))
         if (news.size > 0) this.#parts.bus.publish(positionsSubject, Object.fromEntries(news))
       })
     }
