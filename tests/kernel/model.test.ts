@@ -55,12 +55,16 @@ it('writes nothing when its transaction is over: it ends with all that was begun
   }
   const sent: Promise<unknown>[] = []
   const projected = kernel.db.transaction(tx => {
-    const run: typeof tx.run = statement => {
-      const running = tx.run(statement)
+    const counted = <T>(running: Promise<T>): Promise<T> => {
       sent.push(running)
       return running
     }
-    return model.projectInto(model.key, said('no id', 'three', 'four'), { ...tx, run })
+    return model.projectInto(model.key, said('no id', 'three', 'four'), {
+      ...tx,
+      run: statement => counted(tx.run(statement)),
+      // What is compiled once, as notes are.
+      runCompiled: <Row>(...statement: Parameters<typeof tx.runCompiled>) => counted(tx.runCompiled<Row>(...statement)),
+    })
   })
   await expect(
     projected.finally(() => {
