@@ -280,7 +280,9 @@ export async function startApp(options: AppOptions): Promise<App> {
     const post = config.smtp === null ? null : smtpPost(config.smtp.url, config.smtp.from)
     const delivery = post !== null && does('reactor') ? new MailDelivery({ db: brief, clock, log, post, tracing }) : null
     const mail = outbox(brief, clock, post === null ? null : () => delivery?.nudge(), tracing)
-    const together = { commits: new GroupCommit(db), wide: wideEvents }
+    const parted = (error: unknown): void =>
+      log.warn({ error: String(error) }, 'read models could not commit together, and try again by themselves')
+    const together = { commits: new GroupCommit(db, parted), wide: wideEvents }
     const projecting = models.map(model => modelConsumer(model, codec, db, bus, tracing, together))
     const reacting = reactionsOf({ commands, mail, store }).map(reaction => reactionConsumer(reaction, codec, db, clock, tracing))
     // All of them, whoever starts first: a reaction begins at what comes after the deployment's first start, not after its own.

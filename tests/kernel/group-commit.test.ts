@@ -23,6 +23,7 @@ async function setUp() {
   ending.push(close)
   await db.run(sql`create table written (name text primary key)`)
   let transactions = 0
+  const parted: unknown[] = []
   const counted: Pick<Database, 'transaction'> = {
     transaction: (work, isolation) => {
       transactions++
@@ -36,8 +37,8 @@ async function setUp() {
       return names.join()
     }
   return {
-    ...{ db, codec, bus },
-    commits: new GroupCommit(counted),
+    ...{ db, codec, bus, parted },
+    commits: new GroupCommit(counted, error => parted.push(error)),
     write,
     transactions: () => transactions,
     written: async () => (await db.run<{ name: string }>(sql`select name from written order by name`)).map(({ name }) => name),
@@ -55,7 +56,7 @@ it('what is ready in one turn is one transaction, and each gets its own answer',
 })
 
 it('one that fails fails alone: what was undone with it is written again by itself', async () => {
-  const { commits, write, transactions, written } = await setUp()
+  const { commits, write, transactions, written, parted } = await setUp()
   const [good, bad, late] = await Promise.allSettled([
     commits.transaction(write('a')),
     commits.transaction(write('b', 'b')),
@@ -65,6 +66,7 @@ it('one that fails fails alone: what was undone with it is written again by itse
   expect(bad).toMatchObject({ status: 'rejected', reason: { code: '23505' } })
   expect(late).toMatchObject({ status: 'rejected', reason: { message: 'cannot be projected' } })
   expect(transactions()).toBe(4)
+  expect(parted).toMatchObject([{ message: 'cannot be projected' }])
   expect(await written()).toEqual(['a'])
 })
 
@@ -152,7 +154,7 @@ it('the fence goes out before any row, and what failed is told, not what failed 
   const leases = new Map<string, Lease>()
   for (const key of ['a_v1', 'b_v1']) leases.set(key, (await takeLease(db, key, holder))!.lease)
   const step = (key: string, before: number, after: number) => (tx: Db) => advance(tx, key, leases.get(key)!, before, after)
-  const together = { commits: new GroupCommit(spied), wide: new Set(['Erased']) }
+  const together = { commits: new GroupCommit(spied, () => {}), wide: new Set(['Erased']) }
   const a = modelConsumer(
     told('a', tx => tx.run(sql`insert into written (name) values ('a')`)),
     codec,

@@ -43,16 +43,16 @@ export class Wakeups {
   appended(): void {
     this.#wake('appended')
     const alone = performance.now() - this.#heardAt > 3 * hereMs
-    this.#notifying ??= pause(alone ? notifyAloneMs : notifyEveryMs, undefined, { ref: false })
+    this.#notifying ??= this.pause(alone ? notifyAloneMs : notifyEveryMs, this.#ended.signal)
       .then(() => {
         this.#notifying = null
-        return this.#notify()
+        return this.#notify(this.#pool)
       })
-      .then(() => {}, this.#onError)
+      .catch(this.#onError)
   }
 
-  async #notify(): Promise<void> {
-    await this.#pool.query(`notify ${channel}, '${this.#name}'`)
+  async #notify(by: pg.Pool | pg.PoolClient): Promise<void> {
+    await by.query(`notify ${channel}, '${this.#name}'`)
   }
 
   /** Resolves at the next sign of something new, at the poll, or when the signal aborts. Call it before reading, so that nothing slips between. */
@@ -111,7 +111,7 @@ export class Wakeups {
           signal.addEventListener('abort', () => resolve(), { once: true })
           if (signal.aborted) resolve()
           listening.query(`listen ${channel}`).catch(reject)
-          const tell = (): void => void listening.query(`notify ${channel}, '${this.#name}'`).catch(reject)
+          const tell = (): void => void this.#notify(listening).catch(reject)
           tell()
           telling = setInterval(tell, hereMs).unref()
         })

@@ -205,12 +205,12 @@ export class LiveClient {
     if (!this.#draining) return
     const rows = this.#together()
     this.tell(...rows)
+      .then(() => this.#drain())
       .catch(error => {
         // It comes back with its last id and is told what it missed here.
         this.#parts.log.warn({ seq: rows[0]?.seq, type: rows[0]?.type, err: error }, 'a live message could not be made')
         this.close(closings.restarting, 'try again')
       })
-      .then(() => this.#drain())
   }
 }
 

@@ -20,10 +20,13 @@ const waitTogether = sql`set local lock_timeout = '100ms'`
  */
 export class GroupCommit implements Transactions {
   readonly #db: Transactions
+  readonly #parted: (error: unknown) => void
   #waiting: Waiting[] = []
 
-  constructor(db: Transactions) {
+  /** @param parted told why those who were together are tried again by themselves: what fails together alone is seen nowhere else */
+  constructor(db: Transactions, parted: (error: unknown) => void) {
     this.#db = db
+    this.#parted = parted
   }
 
   /** @param work may be run a second time, where what was written with it was undone, or whether it was is not known */
@@ -42,8 +45,8 @@ export class GroupCommit implements Transactions {
         )
         for (const [index, { resolve }] of group.entries()) resolve(values[index])
         return
-      } catch {
-        // Whoever it was of fails again below, by themselves.
+      } catch (error) {
+        this.#parted(error)
       }
     }
     for (const { work, resolve, reject } of group) this.#db.transaction(work).then(resolve, reject)
