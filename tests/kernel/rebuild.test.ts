@@ -33,22 +33,49 @@ const counted = (indexes: readonly string[]): ReadModel =>
     },
   })
 const model = counted(['(n)'])
+
+/** What happens before the rest is derived. */
+let deriving: () => Promise<void> = async () => {}
+
+/** Has the halves of even numbers, which need not be written while it is filled. */
+const halved: ReadModel = readModel<Counted>()({
+  name: 'halved',
+  version: 1,
+  events: [Counted],
+  tables: { numbers: { columns: 'event uuid primary key, n int not null' }, halves: { columns: 'half int primary key' } },
+  async project(batch, tx, t, filling) {
+    const said = rows(
+      'said',
+      { event: 'uuid', n: 'int' },
+      batch.map(({ id, data }) => ({ event: id, n: data.n })),
+    )
+    await tx.run(sql`insert into ${t.numbers} select event, n from ${said} on conflict do nothing`)
+    if (!filling) await tx.run(sql`insert into ${t.halves} select n / 2 from ${said} where n % 2 = 0 on conflict do nothing`)
+  },
+  async derive(tx, t) {
+    await deriving()
+    await tx.run(sql`insert into ${t.halves} select n / 2 from ${t.numbers} where n % 2 = 0`)
+  },
+})
 const half = 6_000
 
 let kernel: TestKernel
 beforeAll(async () => {
-  kernel = await testKernel([model], [Counted as unknown as EventType])
-  for (let n = 0; n < 2 * half; n += 1_000) {
-    const events = Array.from({ length: 1_000 }, (_, index) => Counted({ n: n + index }))
-    const sealed = await kernel.codec.seal(events, {
-      ...{ at: new Date().toISOString(), correlationId: 'test', causationId: null, actorId: null, sessionId: null },
-    })
-    await kernel.store.append(`counter-${n}`, sealed, noStream)
-  }
-  await registerConsumers(kernel.db, [model], await kernel.store.head())
+  kernel = await testKernel([model, halved], [Counted as unknown as EventType])
+  for (let n = 0; n < 2 * half; n += 1_000) await append(Array.from({ length: 1_000 }, (_, index) => n + index))
+  await registerConsumers(kernel.db, [model, halved], await kernel.store.head())
   await newEpochs(kernel.db)
 })
 afterAll(() => kernel.close())
+
+async function append(numbers: readonly number[]): Promise<void> {
+  const sealed = await kernel.codec.seal(
+    numbers.map(n => Counted({ n })),
+    { at: new Date().toISOString(), correlationId: 'test', causationId: null, actorId: null, sessionId: null },
+  )
+  await kernel.store.append(`counter-${numbers[0]}`, sealed, noStream)
+}
+
 beforeEach(() => {
   before = async () => {}
 })
@@ -163,4 +190,27 @@ it('is dropped half made when nobody has gone on with it for a day; copies of a 
   expect((await dropAbandoned(kernel.db)).sort()).toEqual([model.key, dead].sort())
   expect(await schemas('%\\_next')).toEqual([])
   expect(await schemas('%\\_verify\\_%')).toEqual([])
+})
+
+it('leaves to the end what follows from the rest, and writes all of what comes after that', async () => {
+  deriving = async () => {
+    throw new Error('the power is gone')
+  }
+  await expect(rebuild(kernel, halved)).rejects.toThrow('the power is gone')
+  deriving = async () => {}
+  const { from } = await rebuild(kernel, halved)
+  expect(from).toBeGreaterThan(0)
+  expect(await verify(kernel, halved)).toMatchObject({ rows: 3 * half, differences: [], more: 0 })
+
+  let late = 2 * half
+  const numbers = 2 * half + 3_000
+  deriving = async () => {
+    for (; late < numbers; late += 500) await append(Array.from({ length: 500 }, (_, index) => late + index))
+  }
+  await rebuild(kernel, halved)
+  deriving = async () => {}
+  expect(late).toBe(numbers)
+  expect(await verify(kernel, halved)).toMatchObject({ differences: [], more: 0 })
+  const [row] = await kernel.db.run<{ halves: number }>(sql.raw(`select count(*) as halves from ${halved.key}.halves`))
+  expect(row!.halves).toBe(numbers / 2)
 })

@@ -44,13 +44,17 @@ export const batches = fc.record({
 
 let scratch = 0
 
-/** The rows of events projected in batches of these sizes, over and over, each as many times as `times` says: a redelivered batch comes whole, before the next. */
+/**
+ * The rows of events projected in batches of these sizes, over and over, each as many times as `times` says: a redelivered batch comes whole, before the next.
+ * `filling`: as a rebuild does.
+ */
 export async function inBatches<E extends Event>(
   db: Database,
   model: ReadModel,
   events: readonly (E & { minute?: number })[],
   sizes: readonly number[],
   times: readonly number[] = [1],
+  how: 'live' | 'filling' = 'live',
 ): Promise<Rows> {
   const log = recorded(events) as unknown as Recorded<Event>[]
   const schema = `${model.key}_test_${++scratch}`
@@ -58,18 +62,19 @@ export async function inBatches<E extends Event>(
   for (let start = 0, n = 0; start < log.length; n++) {
     const end = start + sizes[n % sizes.length]!
     for (let time = 0; time < times[n % times.length]!; time++) {
-      await db.transaction(tx => model.projectInto(schema, log.slice(start, end), tx))
+      await db.transaction(tx => model.projectInto(schema, log.slice(start, end), tx, how === 'filling'))
     }
     start = end
   }
+  if (how === 'filling') await db.transaction(tx => model.deriveIn(schema, tx))
   const rows = await rowsOf(db, schema, model)
   await db.run(sql.raw(`drop schema ${schema} cascade`))
   return rows
 }
 
 /**
- * Projects events on real Postgres: one at a time, all at once, in odd batches, and each batch twice; says that the rows are the same every time,
- * and returns them by table (columns as they are named in SQL).
+ * Projects events on real Postgres: one at a time, all at once, in odd batches, each batch twice, and as a rebuild does; says that the rows are the same
+ * every time, and returns them by table (columns as they are named in SQL).
  */
 export async function projected<E extends Event>(
   db: Database,
@@ -86,5 +91,6 @@ export async function projected<E extends Event>(
   ] as const) {
     expect(await inBatches(db, model, events, [size], [times])).toEqual(first)
   }
+  expect(await inBatches(db, model, events, [2], [1], 'filling')).toEqual(first)
   return first
 }

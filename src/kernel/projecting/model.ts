@@ -28,12 +28,20 @@ type Parts<E extends Event, Name extends string> = {
   readonly changes?: (event: Recorded<E>) => readonly Change[]
   /**
    * Writes a batch, in the log's order, into `t` and nowhere else. The same events may come again, in any batches: the rows must come out the same.
+   * @param filling a log is replayed into tables that nobody reads yet: rows that `derive` makes may be left out
    */
-  project(batch: readonly Recorded<E>[], tx: Db, t: Tables<Name>): Promise<Projected | undefined> | Promise<void>
+  project(
+    batch: readonly Recorded<E>[],
+    tx: Db,
+    t: Tables<Name>,
+    filling: boolean,
+  ): Promise<Projected | undefined> | Promise<void>
+  /** Makes the rows that `project` left out while filling, all at once. They follow from the others; so what would have come and gone is never written. */
+  derive?(tx: Db, t: Tables<Name>): Promise<void>
 }
 
 /** A model without its own types, as the runner sees it. */
-export interface ReadModel extends Omit<Parts<Event, string>, 'kind' | 'apart' | 'from' | 'changes' | 'project'> {
+export interface ReadModel extends Omit<Parts<Event, string>, 'kind' | 'apart' | 'from' | 'changes' | 'project' | 'derive'> {
   readonly kind: 'model' | 'state'
   readonly apart: boolean
   readonly from: 'beginning' | 'now'
@@ -42,7 +50,9 @@ export interface ReadModel extends Omit<Parts<Event, string>, 'kind' | 'apart' |
   /** Creates the schema, without the further indexes where they are to follow. */
   ddl(schema: string, indexes: 'now' | 'later'): string[]
   indexDdl(schema: string): string[]
-  projectInto(schema: string, batch: readonly Recorded<Event>[], tx: Db): Promise<Projected | undefined>
+  projectInto(schema: string, batch: readonly Recorded<Event>[], tx: Db, filling?: boolean): Promise<Projected | undefined>
+  /** After the last batch that was projected with `filling`. */
+  deriveIn(schema: string, tx: Db): Promise<void>
 }
 
 /** Declares a read model; `t` are its served tables, for queries. */
@@ -71,15 +81,18 @@ export function readModel<E extends Event>() {
         ...(indexes === 'now' ? indexDdl(schema) : []),
       ],
       indexDdl,
-      async projectInto(schema, batch, tx) {
+      async projectInto(schema, batch, tx, filling = false) {
         const events = batch as unknown as readonly Recorded<E>[]
         const t = schema === key ? served : tablesOf(schema)
         // What is noted needs none of the rows: it goes out with the first of them.
         const [projected] = await together([
-          parts.project(events, tx, t),
+          parts.project(events, tx, t, filling),
           parts.changes && noteChanges(tx, (t as Tables<string>).changes!, events.flatMap(parts.changes)),
         ])
         return projected ?? undefined
+      },
+      async deriveIn(schema, tx) {
+        await parts.derive?.(tx, tablesOf(schema))
       },
     }
   }

@@ -30,9 +30,18 @@ export async function runDdl(db: Db, statements: readonly string[]): Promise<voi
 type Filling = {
   readonly after: number
   readonly until: number
+  /** Whether all rows are written, or `deriveIn` follows. */
+  readonly whole: boolean
   /** Asked in the transaction of each batch, first and last. */
   readonly before?: (tx: Db) => Promise<void>
   readonly each?: (events: number, position: number, tx: Db) => Promise<void>
+}
+
+/** For statements of thousands of rows: they are worth a plan of their own, and memory to sort them in. */
+export async function manyRows(tx: Db): Promise<void> {
+  await tx.run(sql`set local synchronous_commit = off`)
+  await tx.run(sql`set local plan_cache_mode = force_custom_plan`)
+  await tx.run(sql`set local work_mem = '64MB'`)
 }
 
 /** Fills `schema` with what the log gives, in batches. */
@@ -40,7 +49,7 @@ export async function fill(
   { store, codec, db }: RebuildParts,
   model: ReadModel,
   schema: string,
-  { after, until, before, each }: Filling,
+  { after, until, whole, before, each }: Filling,
 ): Promise<void> {
   if (until <= after) return
   const reading = new AbortController()
@@ -52,11 +61,8 @@ export async function fill(
     waiting = []
     await db.transaction(async tx => {
       await before?.(tx)
-      await tx.run(sql`set local synchronous_commit = off`)
-      // Thousands of rows in a statement are worth a plan of their own, and memory to sort them in.
-      await tx.run(sql`set local plan_cache_mode = force_custom_plan`)
-      await tx.run(sql`set local work_mem = '64MB'`)
-      if (batch.length > 0) await model.projectInto(schema, batch, tx)
+      await manyRows(tx)
+      if (batch.length > 0) await model.projectInto(schema, batch, tx, !whole)
       await each?.(events, position, tx)
     })
   }
@@ -98,6 +104,7 @@ export async function rebuild(
     const began = Date.now()
     let position = from
     let events = 0
+    let whole = standing.indexed
     const report = (): Progress => {
       const progress = { key, events, from, position, target, seconds: (Date.now() - began) / 1_000 }
       onProgress(progress)
@@ -113,16 +120,19 @@ export async function rebuild(
         position = passed
         report()
       }
-      await fill(parts, model, next, { after: position, until, before: claim.hold, each })
+      await fill(parts, model, next, { after: position, until, whole, before: claim.hold, each })
     }
     report()
     await upTo(target)
-    if (!standing.indexed)
+    if (!whole)
       await db.transaction(async tx => {
+        await manyRows(tx)
+        await model.deriveIn(next, tx)
         await runDdl(tx, model.indexDdl(next))
         await claim.hold(tx)
         await tx.run(sql`update kernel.rebuilds set indexed = true where key = ${key}`)
       })
+    whole = true
     await runDdl(
       db,
       Object.keys(model.tables).map(table => `analyze ${next}.${table}`),
@@ -179,7 +189,7 @@ async function swap(
     const [row] = await tx.run<{ checkpoint: number }>(sql`select checkpoint from kernel.consumers where key = ${key} for update`)
     const until = Math.max(row?.checkpoint ?? 0, known, from)
     // The rest within this transaction: only what the live model has done since.
-    await fill({ store, codec, db: { ...db, transaction: work => work(tx) } }, model, next, { after: from, until })
+    await fill({ store, codec, db: { ...db, transaction: work => work(tx) } }, model, next, { after: from, until, whole: true })
     await tx.run(sql.raw(`alter schema ${key} rename to ${key}_old`))
     await tx.run(sql.raw(`alter schema ${next} rename to ${key}`))
     await tx.run(sql`

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { positionsOf } from '../consistency.ts'
 import { type Db, sql } from '../sql.ts'
 import type { ReadModel } from './model.ts'
-import { fill, type RebuildParts, runDdl } from './rebuild.ts'
+import { fill, manyRows, type RebuildParts, runDdl } from './rebuild.ts'
 import { claimed, dropAbandoned, dropScratch } from './scratch.ts'
 
 /** A row that stands in one of the two alone. */
@@ -39,7 +39,12 @@ export async function verify(parts: RebuildParts, model: ReadModel): Promise<Ver
         for (const table of tables) await tx.run(sql.raw(`create table ${copy}.${table} as table ${key}.${table}`))
         return at
       }, 'repeatable read')
-      await fill(parts, model, scratch, { after: 0, until: position, before: claim.hold })
+      await fill(parts, model, scratch, { after: 0, until: position, whole: false, before: claim.hold })
+      await db.transaction(async tx => {
+        await manyRows(tx)
+        await model.deriveIn(scratch, tx)
+        await claim.hold(tx)
+      })
       return { key, position, ...(await compare(db, tables, copy, scratch)) }
     } finally {
       await db.transaction(async tx => {

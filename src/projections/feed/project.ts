@@ -17,8 +17,6 @@ type T = Tables<keyof typeof tables>
 
 /** How much stands ready for a viewer. */
 export type Trimming = {
-  /** How many posts are left when a new follow has brought its older ones. */
-  readonly kept: number
   /** Which posts are marks in the feeds that they come to, by their ids (random, or made by a MAC): the log alone says which. */
   isMark(postId: PostId): boolean
   /** What is older than so many marks goes. */
@@ -29,7 +27,7 @@ export type Trimming = {
  * To count every feed after every post would cost more than the fan-out itself. So one post in 64 is a mark, and a feed reaches back to its eighth last
  * one: some 500 posts, and no feed is read to know that.
  */
-const trimming: Trimming = { kept: 500, isMark: postId => Number.parseInt(postId.slice(0, 2), 16) % 64 === 0, marks: 8 }
+const trimming: Trimming = { isMark: postId => Number.parseInt(postId.slice(0, 2), 16) % 64 === 0, marks: 8 }
 
 /** Runs of events in which order does not matter to the rows. */
 const kinds = {
@@ -44,23 +42,22 @@ const kinds = {
 
 /**
  * Home feeds, fanned out as posts are written. The rows are those that one event after the other would give, whatever the batches: within a run nothing
- * but growth, or nothing but loss, happens. Loss never moves a floor. In growth the marks of a viewer are those that came, in their order; and the floor
- * is the highest that any of its events asks for: marks ask by themselves, a follow asks for the place of the 500th post of then, and that is the same
- * whether what lies beneath an earlier floor is gone yet or not.
+ * but growth, or nothing but loss, happens. Loss never moves a floor. In growth a viewer's marks are the newest of all that came, by posts or by a follow
+ * that brought older ones, in whatever order; and the floor is the oldest of them.
  */
 export const feedModelOf = (by: Trimming) =>
   readModel<E>()({
     name: 'feed',
-    version: 1,
+    version: 2,
     apart: true,
     events: [PostPublished, PostDeleted, Followed, Unfollowed, AccountErased, ...feedEvents],
     tables,
-    async project(batch, tx, t) {
+    async project(batch, tx, t, filling) {
       let run: Recorded<E>[] = []
       const write = async (): Promise<void> => {
         const [first] = run
         if (first === undefined) return
-        if (kinds[first.type] === 'grow') await grow(run as Recorded<Grow>[], by, tx, t)
+        if (kinds[first.type] === 'grow') await grow(run as Recorded<Grow>[], by, tx, t, filling)
         else if (kinds[first.type] === 'shrink') await shrink(run as Recorded<Shrink>[], tx, t)
         else await turn(run as Recorded<FeedEvent>[], tx, t)
         run = []
@@ -71,59 +68,60 @@ export const feedModelOf = (by: Trimming) =>
       }
       await write()
     },
+    derive,
   })
 
 export const feedModel = feedModelOf(trimming)
 
-async function grow(run: readonly Recorded<Grow>[], by: Trimming, tx: Db, t: T): Promise<void> {
-  const published = run.flatMap(({ type, data, position }) => (type === 'PostPublished' ? [{ ...data, position }] : []))
+async function grow(run: readonly Recorded<Grow>[], by: Trimming, tx: Db, t: T, filling: boolean): Promise<void> {
+  const published = run.flatMap(({ type, data, position }) =>
+    type === 'PostPublished' ? [{ ...data, position, mark: by.isMark(data.postId) }] : [],
+  )
   const followed = run.flatMap(({ type, data, position }) => (type === 'Followed' ? [{ ...data, position }] : []))
-  const marks = published.filter(({ postId }) => by.isMark(postId))
+  const marks = published.filter(({ mark }) => mark)
   if (published.length > 0) await publish(published, tx, t)
-  if (followed.length > 0) await follow(followed, by.kept, tx, t)
-  if (published.length > 0) await fanOut(published, tx, t)
-  if (marks.length > 0) await trimByMarks(marks, by.marks, tx, t)
-  if (followed.length > 0) await trimByCount(followed, by.kept, tx, t)
+  if (followed.length > 0) await follow(followed, tx, t)
+  if (published.length > 0 && !filling) await fanOut(published, tx, t)
+  if (marks.length > 0 || followed.length > 0) await trim(marks, followed, by.marks, tx, t)
+  if (followed.length > 0 && !filling) await bring(followed, tx, t)
 }
 
-type Published = { postId: string; authorId: string; position: number }
+type Published = { postId: string; authorId: string; position: number; mark: boolean }
 type Follow = { followerId: string; followeeId: string; position: number }
 
-const postColumns = { position: 'bigint', postId: 'uuid', authorId: 'uuid' } as const
+const postColumns = { position: 'bigint', postId: 'uuid', authorId: 'uuid', mark: 'boolean' } as const
 const followColumns = { position: 'bigint', followerId: 'uuid', followeeId: 'uuid' } as const
 
 async function publish(published: readonly Published[], tx: Db, t: T): Promise<void> {
   await tx.run(sql`
     with said as (
-      select position, "postId" as post, "authorId" as author from ${rows('s', postColumns, published)}
+      select position, "postId" as post, "authorId" as author, mark,
+        not exists (select from ${t.authors} a where a.author = s."authorId" and a.stopped) as fanned_out
+      from ${rows('s', postColumns, published)}
       where not exists (select from ${t.erased} e where e.account = s."authorId")),
     themselves as (
       insert into ${t.edges} (viewer, author, position, fan_in)
       select author, author, min(position), exists (select from ${t.authors} a where a.author = said.author) from said group by author
-      on conflict (viewer, author) do nothing)
-    insert into ${t.posts} (position, post, author, fanned_out)
-    select position, post, author, not exists (select from ${t.authors} a where a.author = said.author and a.stopped) from said`)
+      on conflict (viewer, author) do nothing),
+    marking as (insert into ${t.marks} (author, position) select author, position from said where mark and fanned_out)
+    insert into ${t.posts} (position, post, author, fanned_out) select position, post, author, fanned_out from said`)
 }
 
-/** Brings the author's newest posts, as many as are kept: older ones lie beneath the floor that the trimming sets then. */
-async function follow(followed: readonly Follow[], kept: number, tx: Db, t: T): Promise<void> {
+async function follow(followed: readonly Follow[], tx: Db, t: T): Promise<void> {
   await tx.run(sql`
-    with come as (
-      insert into ${t.edges} (viewer, author, position, fan_in)
-      select "followerId", "followeeId", position, exists (select from ${t.authors} a where a.author = "followeeId")
-      from ${rows('s', followColumns, followed)}
-      where not exists (select from ${t.erased} e where e.account in (s."followerId", s."followeeId"))
-      on conflict (viewer, author) do nothing
-      returning viewer, author, position)
-    insert into ${t.entries} (viewer, position)
-    select c.viewer, p.position from come c left join ${t.floors} f on f.viewer = c.viewer
-    cross join lateral (
-      select p.position from ${t.posts} p
-      where p.author = c.author and p.fanned_out and p.position < c.position and p.position >= coalesce(f.position, 0)
-      order by p.position desc limit ${sql.lit(kept)}) p`)
+    insert into ${t.edges} (viewer, author, position, fan_in)
+    select "followerId", "followeeId", position, exists (select from ${t.authors} a where a.author = "followeeId")
+    from ${rows('s', followColumns, followed)}
+    where not exists (select from ${t.erased} e where e.account in (s."followerId", s."followeeId"))
+    on conflict (viewer, author) do nothing`)
 }
 
-/** Viewer by viewer: in a rebuild's batches each has dozens, which then stand on the same pages of table and index. */
+/** The follows among these that were new: an edge tells by which event it came. */
+const come = (followed: readonly Follow[], t: T) => sql`
+  select e.viewer, e.author, e.position from ${rows('s', followColumns, followed)}
+  join ${t.edges} e on e.viewer = s."followerId" and e.author = s."followeeId" and e.position = s.position`
+
+/** Viewer by viewer: in large batches each has dozens, which then stand on the same pages of table and index. */
 async function fanOut(published: readonly Published[], tx: Db, t: T): Promise<void> {
   await tx.run(sql`
     insert into ${t.entries} (viewer, position)
@@ -132,34 +130,45 @@ async function fanOut(published: readonly Published[], tx: Db, t: T): Promise<vo
     order by e.viewer, p.position`)
 }
 
-async function trimByMarks(published: readonly Published[], marks: number, tx: Db, t: T): Promise<void> {
+/** Raises the floors of those to whom marks came: new ones, or the newest of whoever they follow now. */
+async function trim(marks: readonly Published[], followed: readonly Follow[], kept: number, tx: Db, t: T): Promise<void> {
   await tx.run(sql`
     with come as (
-      select e.viewer, array_agg(p.position order by p.position) as marks
-      from ${t.posts} p join ${t.edges} e on e.author = p.author and e.position <= p.position
-      where p.position = any(${published.map(({ position }) => position)}::bigint[]) and p.fanned_out group by e.viewer),
-    every as (select come.viewer, coalesce(f.marks, '{}') || come.marks as marks from come left join ${t.floors} f on f.viewer = come.viewer),
-    last as (select viewer, marks[greatest(1, cardinality(marks) - ${sql.lit(marks - 1)}):] as marks from every),
+      select e.viewer, m.position from ${t.marks} m join ${t.edges} e on e.author = m.author and e.position <= m.position
+      where (m.author, m.position) in (select "authorId", position from ${rows('s', postColumns, marks)})
+      union
+      select c.viewer, m.position from (${come(followed, t)}) c cross join lateral (
+        select m.position from ${t.marks} m where m.author = c.author and m.position < c.position order by m.position desc limit ${sql.lit(kept)}) m),
+    every as (
+      select viewer, position from come
+      union
+      select f.viewer, unnest(f.marks) from (select distinct viewer from come) c join ${t.floors} f on f.viewer = c.viewer),
+    newest as (select viewer, position, row_number() over (partition by viewer order by position desc) as nth from every),
+    last as (select viewer, array_agg(position order by position) as marks from newest where nth <= ${sql.lit(kept)} group by viewer),
     moved as (
-      insert into ${t.floors} as f (viewer, position, marks)
-      select viewer, case when cardinality(marks) = ${sql.lit(marks)} then marks[1] end, marks from last
-      on conflict (viewer) do update set position = greatest(f.position, excluded.position), marks = excluded.marks
+      insert into ${t.floors} (viewer, position, marks)
+      select viewer, case when cardinality(marks) = ${sql.lit(kept)} then marks[1] end, marks from last
+      on conflict (viewer) do update set position = excluded.position, marks = excluded.marks
       returning viewer, position)
     delete from ${t.entries} e using moved where e.viewer = moved.viewer and e.position < moved.position`)
 }
 
-/** Leaves who follows someone new the newest of what had come by then; these are never beneath a floor that is there. */
-async function trimByCount(followed: readonly Follow[], kept: number, tx: Db, t: T): Promise<void> {
+/** Brings an author's older posts to who follows them now, down to the floor that their marks have just raised. */
+async function bring(followed: readonly Follow[], tx: Db, t: T): Promise<void> {
   await tx.run(sql`
-    with last as (select "followerId" as viewer, max(position) as position from ${rows('s', followColumns, followed)} group by "followerId"),
-    moved as (
-      insert into ${t.floors} (viewer, position, marks)
-      select last.viewer, oldest.position, '{}' from last cross join lateral (
-        select e.position from ${t.entries} e where e.viewer = last.viewer and e.position <= last.position
-        order by e.position desc offset ${sql.lit(kept - 1)} limit 1) oldest
-      on conflict (viewer) do update set position = excluded.position
-      returning viewer, position)
-    delete from ${t.entries} e using moved where e.viewer = moved.viewer and e.position < moved.position`)
+    insert into ${t.entries} (viewer, position)
+    select c.viewer, p.position from (${come(followed, t)}) c left join ${t.floors} f on f.viewer = c.viewer
+    join ${t.posts} p on p.author = c.author and p.fanned_out and p.position < c.position and p.position >= coalesce(f.position, 0)`)
+}
+
+/** What stands ready follows from edges, posts and floors: a log that is replayed leaves it to the end, where most of it would not be there any more. */
+async function derive(tx: Db, t: T): Promise<void> {
+  for (const table of [t.edges, t.posts, t.floors]) await tx.run(sql`analyze ${table}`)
+  await tx.run(sql`
+    insert into ${t.entries} (viewer, position)
+    select e.viewer, p.position from ${t.edges} e left join ${t.floors} f on f.viewer = e.viewer
+    join ${t.posts} p on p.author = e.author and p.fanned_out and p.position >= coalesce(f.position, 0)
+    order by e.viewer, p.position`)
 }
 
 /** Loss does not lower a floor: what comes up from beneath it is looked up by author. */
@@ -169,7 +178,8 @@ async function shrink(run: readonly Recorded<Shrink>[], tx: Db, t: T): Promise<v
   const erased = run.flatMap(({ type, data }) => (type === 'AccountErased' ? [data.accountId] : []))
   if (deleted.length > 0) {
     await tx.run(sql`
-      with gone as (delete from ${t.posts} where post = any(${deleted}::uuid[]) returning author, position, fanned_out)
+      with gone as (delete from ${t.posts} where post = any(${deleted}::uuid[]) returning author, position, fanned_out),
+      unmarked as (delete from ${t.marks} m using gone where m.author = gone.author and m.position = gone.position)
       delete from ${t.entries} e using gone join ${t.edges} on edges.author = gone.author
       where gone.fanned_out and e.viewer = edges.viewer and e.position = gone.position`)
   }
@@ -196,6 +206,7 @@ async function erase(erased: readonly string[], tx: Db, t: T): Promise<void> {
     following as (delete from ${t.edges} where viewer = any(${ids})),
     followers as (delete from ${t.edges} where author = any(${ids}) and viewer <> all(${ids})),
     posts as (delete from ${t.posts} where author = any(${ids})),
+    marks as (delete from ${t.marks} where author = any(${ids})),
     authors as (delete from ${t.authors} where author = any(${ids})),
     floors as (delete from ${t.floors} where viewer = any(${ids}))
     delete from ${t.entries} where viewer = any(${ids})`)

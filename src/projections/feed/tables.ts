@@ -20,10 +20,12 @@ export const tables = {
       unique (author, position) include (post, fanned_out)`,
     indexes: ['(author, position) include (post) where not fanned_out'],
   },
+  /** The fanned-out posts that are marks. */
+  marks: { columns: 'author uuid not null, position bigint not null, primary key (author, position)' },
   /** Whose fan-out was ever stopped, and whether it is now. */
   authors: { columns: 'author uuid primary key, stopped boolean not null' },
   entries: { columns: 'viewer uuid not null, position bigint not null, primary key (viewer, position)' },
-  /** From where on all that is fanned out stands ready (null: from the beginning), and the newest marks that came. */
+  /** From where on all that is fanned out stands ready (null: from the beginning), and the newest marks that came, the oldest first. */
   floors: { columns: 'viewer uuid primary key, position bigint, marks bigint[] not null' },
   /** A follow or post that was under way when its account was erased must not come to be. */
   erased: { columns: 'account uuid primary key' },
