@@ -6,6 +6,8 @@ import { verify } from '../../src/kernel/projecting/verify.ts'
 import { feedModel } from '../../src/projections/feed/project.ts'
 import { likesModel } from '../../src/projections/likes/project.ts'
 import { readModels } from '../../src/projections/models.ts'
+import { notificationsModel } from '../../src/projections/notifications/project.ts'
+import { relationshipsModel } from '../../src/projections/relationships/project.ts'
 import { type Line, median, mustBe } from '../row.ts'
 
 /** The same rows into the same tables with the same indexes, from a file. Seconds, and how many rows. */
@@ -49,8 +51,8 @@ export async function rebuildAll(foundation: Foundation): Promise<RebuiltAll> {
   const memory: number[] = []
   const watching = setInterval(() => memory.push(process.memoryUsage.rss()), 200)
   const each: string[] = []
-  // The longest first, and others beside it: Postgres works on each with one process.
-  const waiting = [...readModels].sort((a, b) => Number(b === feedModel) - Number(a === feedModel))
+  // The longest first, for Postgres works on each with one process.
+  const waiting = [...new Set<ReadModel>([notificationsModel, feedModel, relationshipsModel, ...readModels])]
   const began = performance.now()
   const lane = async (): Promise<void> => {
     for (let model = waiting.shift(); model !== undefined; model = waiting.shift()) {

@@ -91,6 +91,8 @@ export async function projected<E extends Event>(
   ] as const) {
     expect(await inBatches(db, model, events, [size], [times])).toEqual(first)
   }
-  expect(await inBatches(db, model, events, [2], [1], 'filling')).toEqual(first)
+  const lasting = Object.entries(first).filter(([name]) => !model.tables[name]!.passing)
+  const filled = await inBatches(db, model, events, [2], [1], 'filling')
+  expect(filled).toEqual({ ...filled, ...Object.fromEntries(lasting) })
   return first
 }

@@ -4,7 +4,12 @@ import { type Db, type RawBuilder, sql, together } from '../sql.ts'
 import { type Change, noteChanges } from './notes.ts'
 
 /** A table of a read model: its columns with primary key and constraints, and its further indexes as `(…)` or `using … (…)`, filled after a rebuild. */
-export type Table = { readonly columns: string; readonly indexes?: readonly string[] }
+export type Table = {
+  readonly columns: string
+  readonly indexes?: readonly string[]
+  /** What is written for those who follow it: a rebuild begins it empty, and nobody compares it with the log. */
+  readonly passing?: true
+}
 
 /** The tables of one schema, as they stand in SQL: `${t.likes}`. */
 export type Tables<Name extends string> = { readonly [T in Name]: RawBuilder<unknown> }
@@ -87,7 +92,7 @@ export function readModel<E extends Event>() {
         // What is noted needs none of the rows: it goes out with the first of them.
         const [projected] = await together([
           parts.project(events, tx, t, filling),
-          parts.changes && noteChanges(tx, (t as Tables<string>).changes!, events.flatMap(parts.changes)),
+          !filling && parts.changes && noteChanges(tx, (t as Tables<string>).changes!, events.flatMap(parts.changes)),
         ])
         return projected ?? undefined
       },

@@ -4,11 +4,13 @@ import type { Table } from './model.ts'
 
 /**
  * The table in which a model notes what it changed or deleted of the rows that processes keep in memory: the position of each key's last change. `owner`: all
- * rows that belong to the key are gone, as an account's or what stood under a comment.
+ * rows that belong to the key are gone, as an account's or what stood under a comment. Of a model that a log is replayed into nobody keeps rows: it begins without notes,
+ * and whoever had some of the one before drops them all.
  */
 export const changesTable = {
   columns: 'key uuid primary key, owner boolean not null, position bigint not null',
   indexes: ['(position)'],
+  passing: true,
 } as const satisfies Table
 
 export type Change = { readonly key: string; readonly owner: boolean; readonly position: number }

@@ -44,7 +44,7 @@ export async function manyRows(tx: Db): Promise<void> {
   await tx.run(sql`set local work_mem = '64MB'`)
 }
 
-/** Fills `schema` with what the log gives, in batches. */
+/** Fills `schema` with what the log gives, in batches: one is written while the next is read. */
 export async function fill(
   { store, codec, db }: RebuildParts,
   model: ReadModel,
@@ -55,10 +55,9 @@ export async function fill(
   const reading = new AbortController()
   let events = 0
   let waiting: Parameters<Codec['open']>[0][number][] = []
-  const flush = async (position: number): Promise<void> => {
-    const batch = await codec.open(waiting)
+  let writing = Promise.resolve()
+  const write = async (batch: Awaited<ReturnType<Codec['open']>>, position: number): Promise<void> => {
     events += batch.length
-    waiting = []
     await db.transaction(async tx => {
       await before?.(tx)
       await manyRows(tx)
@@ -71,11 +70,21 @@ export async function fill(
     for await (const slice of store.subscribe({ after, types, signal: reading.signal })) {
       for (const event of slice.events) if (event.position <= until) waiting.push(event)
       const done = slice.passed >= until
-      if (done || waiting.length >= fillBatch) await flush(Math.min(slice.passed, until))
-      if (done) return
+      if (done || waiting.length >= fillBatch) {
+        const batch = await codec.open(waiting)
+        waiting = []
+        await writing
+        writing = write(batch, Math.min(slice.passed, until))
+        // Whoever awaits it next is told.
+        writing.catch(() => {})
+      }
+      if (done) break
     }
+    await writing
   } finally {
     reading.abort()
+    // Also where reading failed: nothing is written any more when this has ended.
+    await Promise.allSettled([writing])
   }
 }
 

@@ -58,7 +58,7 @@ export const notificationsModel = readModel<E>()({
     NotificationsSeen,
   ],
   tables,
-  async project(batch, tx, t) {
+  async project(batch, tx, t, filling) {
     const told = (await unseen(batch, tx, t.head)).flatMap(event =>
       stepsOf(event).map(step => ({ step, position: event.position })),
     )
@@ -72,7 +72,7 @@ export const notificationsModel = readModel<E>()({
         tx,
         t,
       ),
-      noteChanges(tx, t.changes, changes),
+      filling || noteChanges(tx, t.changes, changes),
     ])
   },
 })
