@@ -49,8 +49,20 @@ export type Measured = {
   readonly limits: readonly Figures[]
 }
 
+/** Runs a job for a second, and as many more, up to `most`, as make it faster. */
+export async function warmUp(
+  { generator, sizes }: Pick<Parts, 'generator' | 'sizes'>,
+  job: Job,
+  most: number,
+): Promise<Figures[]> {
+  const warm: Figures[] = []
+  do warm.push(await allWell(generator.run({ ...job, inFlight, seconds: Math.min(1, sizes.seconds) })))
+  while (warm.length < most && warm.at(-1)!.perSecond > (warm.at(-2)?.perSecond ?? 0) * stillFaster)
+  return warm
+}
+
 /**
- * Ours and the machine's in turn, three times each, the first of each after a warm-up that does not count: a second, and as many more as make it faster.
+ * Ours and the machine's in turn, three times each, the first of each after a warm-up that does not count.
  * @param warming seconds of it at most
  */
 export async function sideBySide(
@@ -60,15 +72,9 @@ export async function sideBySide(
   warming = 1,
 ): Promise<Measured> {
   const { postgres } = deployment.pids
-  const run = (job: Job, seconds = sizes.seconds): Promise<Figures> => allWell(generator.run({ ...job, inFlight, seconds }))
-  const warmUp = async (job: Job): Promise<Figures[]> => {
-    const warm: Figures[] = []
-    do warm.push(await run(job, Math.min(1, sizes.seconds)))
-    while (warm.length < warming && warm.at(-1)!.perSecond > (warm.at(-2)?.perSecond ?? 0) * stillFaster)
-    return warm
-  }
-  const all = await warmUp(ours(0))
-  const limits = await warmUp(limit(0))
+  const run = (job: Job): Promise<Figures> => allWell(generator.run({ ...job, inFlight, seconds: sizes.seconds }))
+  const all = await warmUp({ generator, sizes }, ours(0), warming)
+  const limits = await warmUp({ generator, sizes }, limit(0), warming)
   const ourCosts = costs(deployment.pids.server, postgres)
   const limitCosts = costs(bare.pid, postgres)
   for (let round = 1; round <= rounds; round++) {

@@ -3,14 +3,14 @@ import { accountsModel } from '../../src/projections/accounts/project.ts'
 import { postsModel } from '../../src/projections/posts/project.ts'
 import { relationshipsModel } from '../../src/projections/relationships/project.ts'
 import type { Sent } from '../client.ts'
-import { call, type Reader, settled } from '../deployment.ts'
+import { call, type Deployment, type Reader, settled } from '../deployment.ts'
 import { allWell, inFlight, type Line, mustBe, type Parts, type Row, sideBySide } from '../row.ts'
 
 const get = (path: string, { headers }: Reader): Sent => ({ method: 'GET', path: `/v1${path}`, headers })
 
 /** Seconds at most for asking each once, and for asking on while that makes it faster. */
 const mostAsking = 10
-const mostWarming = 8
+export const mostWarming = 8
 
 /** Some paths over HTTP, beside a route that has nothing to do but serialise the answer to the first of them. */
 async function beside(parts: Parts, work: string, requests: readonly Sent[], aim: string, check: string): Promise<Line> {
@@ -40,36 +40,33 @@ async function beside(parts: Parts, work: string, requests: readonly Sent[], aim
 
 type Items = { items: { id: string }[] }
 
-/** The first page of each reader's home feed. */
+/** The first page of each reader's home feed; some are looked at. */
+export async function feedRequests({ url, db, readers }: Deployment): Promise<Sent[]> {
+  await settled(db)
+  // What the feed's own tables do not say: the newest posts of all whom the reader follows, and of themselves.
+  for (const reader of readers.slice(0, 16)) {
+    const wanted = await db.run<{ id: string }>(sql`
+      select p.id from ${postsModel.t.posts} p
+      where p.author = ${reader.id}::uuid
+        or (p.author in (select followee from ${relationshipsModel.t.follows} where follower = ${reader.id}::uuid) and p.audience in ('public', 'followers'))
+      order by p.position desc limit 20`)
+    const { items } = await call<Items>(url, 'GET', '/feed?limit=20', reader)
+    mustBe(
+      'a page of the feed',
+      items.map(({ id }) => id),
+      wanted.map(({ id }) => id),
+    )
+  }
+  return readers.map(feedOf)
+}
+
+export const feedOf = (reader: Reader): Sent => get('/feed?limit=20', reader)
+
 export const feed: Row = {
   name: 'feed',
   async run(parts) {
-    const { url, db, readers } = parts.deployment
-    await settled(db)
-    // What the feed's own tables do not say: the newest posts of all whom the reader follows, and of themselves.
-    for (const reader of readers.slice(0, 16)) {
-      const wanted = await db.run<{ id: string }>(sql`
-        select p.id from ${postsModel.t.posts} p
-        where p.author = ${reader.id}::uuid
-          or (p.author in (select followee from ${relationshipsModel.t.follows} where follower = ${reader.id}::uuid) and p.audience in ('public', 'followers'))
-        order by p.position desc limit 20`)
-      const { items } = await call<Items>(url, 'GET', '/feed?limit=20', reader)
-      mustBe(
-        'a page of the feed',
-        items.map(({ id }) => id),
-        wanted.map(({ id }) => id),
-      )
-    }
-    const requests = readers.map(reader => get('/feed?limit=20', reader))
-    return [
-      await beside(
-        parts,
-        'home feed, page of 20',
-        requests,
-        '0.25, goal 0.4',
-        '16 pages equal the posts of those followed, by other tables',
-      ),
-    ]
+    const check = '16 pages equal the posts of those followed, by other tables'
+    return [await beside(parts, 'home feed, page of 20', await feedRequests(parts.deployment), '0.25, goal 0.4', check)]
   },
 }
 
