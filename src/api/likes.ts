@@ -6,7 +6,7 @@ import { describe } from '../kernel/http/describe.ts'
 import { routes } from '../kernel/http/env.ts'
 import { example, listOf, model } from '../kernel/http/schema.ts'
 import { params, query } from '../kernel/http/validate.ts'
-import { commentLiked, likedPosts, likeModels, likers, postLiked } from '../reading/likes.ts'
+import { likedPosts, likeModels, likers } from '../reading/likes.ts'
 import { postModels } from '../reading/posts.ts'
 import { type AppEnv, acknowledge, type Ctx } from './env.ts'
 import { answerPage } from './lists.ts'
@@ -29,17 +29,17 @@ const toggle = (summary: string, after: v.GenericSchema) => describe(summary, { 
 const subject = params({ id: Id })
 const known = fresh(...likeModels)
 
-/** Decides, and answers at once: no model is waited for. */
+/** Decides, and answers at once: no model is waited for. The likes of all others as they are known, and this one as it was decided. */
 async function post(c: Ctx, type: 'Like' | 'Unlike', id: string) {
-  const { state, position } = await togglePostLike(c.get('commands'), c.get('actor'), type, id)
+  const { state, position, counts } = await togglePostLike(c.get('commands'), c.get('actor'), type, id)
   acknowledge(c, position)
-  return postLiked(c.get('reading'), c.get('actor').id, id, state.liked)
+  return { id, viewer: { liked: state.liked }, counts: { likes: counts.others + Number(state.liked), comments: counts.below } }
 }
 
 async function comment(c: Ctx, type: 'Like' | 'Unlike', id: string) {
-  const { state, position } = await toggleCommentLike(c.get('commands'), c.get('actor'), type, id)
+  const { state, position, counts } = await toggleCommentLike(c.get('commands'), c.get('actor'), type, id)
   acknowledge(c, position)
-  return commentLiked(c.get('reading'), c.get('actor').id, id, state.liked)
+  return { id, viewer: { liked: state.liked }, counts: { likes: counts.others + Number(state.liked), replies: counts.below } }
 }
 
 /** Likes of posts and comments. */

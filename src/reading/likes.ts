@@ -1,7 +1,7 @@
 import type { AccountId, CommentId, PostId } from '../kernel/ids.ts'
 import { commentsModel } from '../projections/comments/project.ts'
 import { likesModel } from '../projections/likes/project.ts'
-import { countsOfComment, countsOfPost, likedPostsOf, likersOf } from '../projections/likes/queries.ts'
+import { type CountsRow, countsOfComment, countsOfPost, likedPostsOf, likersOf } from '../projections/likes/queries.ts'
 import { type AccountItem, accountItems } from './accounts.ts'
 import type { Reading, ViewerId } from './context.ts'
 import { fillPage, type PageOf } from './page.ts'
@@ -43,14 +43,12 @@ export const likedPosts = (reading: Reading, viewerId: AccountId, page: Page): P
       ),
   })
 
-/** A post after its like was decided: the likes of all others as they are known now, and this one as it was decided. Waits for no model. */
-export async function postLiked({ db }: Reading, actorId: AccountId, postId: PostId, liked: boolean) {
-  const [counts] = await countsOfPost(db, { subject: postId, actor: actorId })
-  return { id: postId, viewer: { liked }, counts: { likes: counts!.others + Number(liked), comments: counts!.below } }
-}
-
-/** The same of a comment. */
-export async function commentLiked({ db }: Reading, actorId: AccountId, commentId: CommentId, liked: boolean) {
-  const [counts] = await countsOfComment(db, { subject: commentId, actor: actorId })
-  return { id: commentId, viewer: { liked }, counts: { likes: counts!.others + Number(liked), replies: counts!.below } }
+/** What is known now of the likes of all others and of the comments on a post, or the replies to a comment. Waits for no model. */
+export async function countsBesideOwn(
+  { db }: Reading,
+  actorId: AccountId,
+  { kind, id }: { readonly kind: 'post'; readonly id: PostId } | { readonly kind: 'comment'; readonly id: CommentId },
+): Promise<CountsRow> {
+  const [counts] = await (kind === 'post' ? countsOfPost : countsOfComment)(db, { subject: id, actor: actorId })
+  return counts!
 }
