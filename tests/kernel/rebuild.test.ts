@@ -5,6 +5,7 @@ import { newEpochs } from '../../src/kernel/migrate.ts'
 import { type EventStore, noStream } from '../../src/kernel/ports/event-store.ts'
 import { registerConsumers } from '../../src/kernel/projecting/leases.ts'
 import { type ReadModel, readModel } from '../../src/kernel/projecting/model.ts'
+import { changesTable } from '../../src/kernel/projecting/notes.ts'
 import { rebuild } from '../../src/kernel/projecting/rebuild.ts'
 import { dropAbandoned } from '../../src/kernel/projecting/scratch.ts'
 import { verify } from '../../src/kernel/projecting/verify.ts'
@@ -42,7 +43,12 @@ const halved: ReadModel = readModel<Counted>()({
   name: 'halved',
   version: 1,
   events: [Counted],
-  tables: { numbers: { columns: 'event uuid primary key, n int not null' }, halves: { columns: 'half int primary key' } },
+  tables: {
+    numbers: { columns: 'event uuid primary key, n int not null' },
+    halves: { columns: 'half int primary key' },
+    changes: changesTable,
+  },
+  changes: ({ id, position }) => [{ key: id, owner: false, position }],
   async project(batch, tx, t, filling) {
     const said = rows(
       'said',
@@ -190,6 +196,14 @@ it('is dropped half made when nobody has gone on with it for a day; copies of a 
   expect((await dropAbandoned(kernel.db)).sort()).toEqual([model.key, dead].sort())
   expect(await schemas('%\\_next')).toEqual([])
   expect(await schemas('%\\_verify\\_%')).toEqual([])
+})
+
+it('begins without notes, and tells Postgres nothing of how few there are', async () => {
+  await rebuild(kernel, halved)
+  const [row] = await kernel.db.run<{ notes: number; known: number }>(sql`
+    select (select count(*)::int from ${sql.raw(`${halved.key}.changes`)}) as notes, reltuples::int as known
+    from pg_class where oid = ${`${halved.key}.changes`}::regclass`)
+  expect(row).toEqual({ notes: 0, known: -1 })
 })
 
 it('leaves to the end what follows from the rest, and writes all of what comes after that', async () => {
