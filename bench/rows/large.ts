@@ -104,6 +104,7 @@ export async function large(
       },
     ]
   } finally {
-    for (const end of ending.reverse()) await end()
+    // Each, whatever the others do; and what was measured is told, or what failed first.
+    for (const end of ending.reverse()) await end().catch(error => say(`could not be ended: ${error}`))
   }
 }

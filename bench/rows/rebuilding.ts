@@ -41,7 +41,8 @@ async function copied(url: string, models: readonly ReadModel[]): Promise<{ seco
     let rows = 0
     const began = performance.now()
     await inTwo(tables, async ({ to, file }) => {
-      rows += (await pool.query(`copy ${to} from ${file}`)).rowCount ?? 0
+      const { rowCount } = await pool.query(`copy ${to} from ${file}`)
+      rows += rowCount ?? 0
     })
     const seconds = (performance.now() - began) / 1_000
     await pool.query('drop schema bench_copy cascade')

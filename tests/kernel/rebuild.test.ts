@@ -7,7 +7,7 @@ import { registerConsumers } from '../../src/kernel/projecting/leases.ts'
 import { type ReadModel, readModel } from '../../src/kernel/projecting/model.ts'
 import { changesTable } from '../../src/kernel/projecting/notes.ts'
 import { rebuild } from '../../src/kernel/projecting/rebuild.ts'
-import { dropAbandoned } from '../../src/kernel/projecting/scratch.ts'
+import { claimed, dropAbandoned } from '../../src/kernel/projecting/scratch.ts'
 import { verify } from '../../src/kernel/projecting/verify.ts'
 import { rows } from '../../src/kernel/rows.ts'
 import { sql } from '../../src/kernel/sql.ts'
@@ -170,6 +170,46 @@ it('runs once at a time, and says so', async () => {
   await expect(rebuild(kernel, model)).rejects.toThrow(`A rebuild of ${model.key} is under way already`)
   end()
   expect(await one).toMatchObject({ from: 0 })
+})
+
+it('is prolonged by each batch: the timer may never find its row free', async () => {
+  const key = `${model.key}_verify_long`
+  await claimed(kernel.db, key, async claim => {
+    await kernel.db.transaction(async tx => {
+      await tx.run(sql`update kernel.rebuilds set lease_until = now() - interval '1 hour' where key = ${key}`)
+      await claim.hold(tx)
+    })
+    expect(await dropAbandoned(kernel.db)).toEqual([])
+    await kernel.db.transaction(tx => claim.hold(tx))
+  })
+  await kernel.db.run(sql`delete from kernel.rebuilds where key = ${key}`)
+})
+
+it('tells of what cannot be written though the log has nothing more to read', async () => {
+  let read = 0
+  const store: EventStore = {
+    maxEventBytes: kernel.store.maxEventBytes,
+    positionsPerEvent: kernel.store.positionsPerEvent,
+    append: (...given) => kernel.store.append(...given),
+    read: stream => kernel.store.read(stream),
+    head: () => kernel.store.head(),
+    close: () => kernel.store.close(),
+    // As one that waits for a server that is away.
+    async *subscribe(subscription) {
+      for await (const slice of kernel.store.subscribe(subscription)) {
+        yield slice
+        read += slice.events.length
+        if (read >= 6_000) break
+      }
+      await new Promise<void>(resolve => subscription.signal.addEventListener('abort', () => resolve()))
+    },
+  }
+  before = async () => {
+    throw new Error('the disk is gone')
+  }
+  await expect(rebuild({ ...kernel, store }, model, () => {}, 'restart')).rejects.toThrow('the disk is gone')
+  before = async () => {}
+  await rebuild(kernel, model)
 })
 
 it('is verified by several at once, and nothing of them stays', async () => {

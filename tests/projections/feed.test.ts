@@ -135,6 +135,14 @@ it('brings some 500 older posts by one follow, and knows that there are more', a
   expect(await feed(ada, 100)).toHaveLength(1_200)
 })
 
+it('brings no more than that of an author who has deleted their marks', async () => {
+  const others = many(ben, 1_500)
+  const gone = others.filter((_, n) => n % 60 === 59).map(({ data }) => deleted(ben, data.postId))
+  await project([...others, ...gone, followed(ada, ben)])
+  expect(await count('entries', ada)).toBe(7 * 59)
+  expect(await feed(ada, 100)).toHaveLength(1_500 - gone.length)
+})
+
 it('looks up the posts of authors whose fan-out is stopped, before and after and across it', async () => {
   const posts = Array.from({ length: 5 }, () => randomUUID()) as [string, string, string, string, string]
   const [first, second, third, fourth, fifth] = posts

@@ -63,6 +63,8 @@ export async function fill(
       await manyRows(tx)
       if (batch.length > 0) await model.projectInto(schema, batch, tx, !whole)
       await each?.(events, position, tx)
+      // However long it took.
+      await before?.(tx)
     })
   }
   try {
@@ -75,8 +77,8 @@ export async function fill(
         waiting = []
         await writing
         writing = write(batch, Math.min(slice.passed, until))
-        // Whoever awaits it next is told.
-        writing.catch(() => {})
+        // Whoever awaits it is told; the log may have nothing more to read for long.
+        writing.catch(() => reading.abort())
       }
       if (done) break
     }

@@ -7,7 +7,9 @@ import { leaseMs, untilLeaseEnds } from './leases.ts'
 /** The right to fill schemas beside the served ones, until another process takes it. */
 export type Claim = {
   readonly holder: string
-  /** Nobody takes it over before the transaction ends. @throws Error where somebody has */
+  /**
+   * Nobody takes it over before the transaction ends; and prolongs it, for while that is under way nobody else can. @throws Error where somebody has
+   */
   hold(tx: Db): Promise<void>
 }
 
@@ -26,7 +28,7 @@ export async function claimed<T>(db: Database, key: string, work: (claim: Claim)
   await take(db, key, holder)
   let renewing: Promise<unknown> | null = null
   const timer = setInterval(() => {
-    // What a batch is just written under is locked: it prolongs the lease itself. One that cannot be prolonged ends, and what is written next says so.
+    // What a batch is just written under is locked: that prolongs it itself. One that cannot be prolonged ends, and what is written next says so.
     renewing ??= db
       .run(sql`
         update kernel.rebuilds b set lease_until = clock_timestamp() + ${untilLeaseEnds}
@@ -40,7 +42,8 @@ export async function claimed<T>(db: Database, key: string, work: (claim: Claim)
     return await work({
       holder,
       async hold(tx) {
-        const mine = await tx.run(sql`select key from kernel.rebuilds where key = ${key} and holder = ${holder} for update`)
+        const mine = await tx.run(sql`
+          update kernel.rebuilds set lease_until = clock_timestamp() + ${untilLeaseEnds} where key = ${key} and holder = ${holder} returning key`)
         if (mine.length === 0) throw new Error(`another process took over ${key}`)
       },
     })

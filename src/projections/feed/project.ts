@@ -161,13 +161,17 @@ async function bring(followed: readonly Follow[], tx: Db, t: T): Promise<void> {
     join ${t.posts} p on p.author = c.author and p.fanned_out and p.position < c.position and p.position >= coalesce(f.position, 0)`)
 }
 
-/** What stands ready follows from edges, posts and floors: a log that is replayed leaves it to the end, where most of it would not be there any more. */
+/**
+ * What stands ready follows from edges, posts and floors: a log that is replayed leaves it to the end, where most of it would not be there any more. By the index of
+ * each author's posts, from the viewer's floor on: joined whole, every post would be looked at for every follower.
+ */
 async function derive(tx: Db, t: T): Promise<void> {
   for (const table of [t.edges, t.posts, t.floors]) await tx.run(sql`analyze ${table}`)
   await tx.run(sql`
     insert into ${t.entries} (viewer, position)
     select e.viewer, p.position from ${t.edges} e left join ${t.floors} f on f.viewer = e.viewer
-    join ${t.posts} p on p.author = e.author and p.fanned_out and p.position >= coalesce(f.position, 0)
+    cross join lateral (
+      select p.position from ${t.posts} p where p.author = e.author and p.fanned_out and p.position >= coalesce(f.position, 0) offset 0) p
     order by e.viewer, p.position`)
 }
 
@@ -178,8 +182,7 @@ async function shrink(run: readonly Recorded<Shrink>[], tx: Db, t: T): Promise<v
   const erased = run.flatMap(({ type, data }) => (type === 'AccountErased' ? [data.accountId] : []))
   if (deleted.length > 0) {
     await tx.run(sql`
-      with gone as (delete from ${t.posts} where post = any(${deleted}::uuid[]) returning author, position, fanned_out),
-      unmarked as (delete from ${t.marks} m using gone where m.author = gone.author and m.position = gone.position)
+      with gone as (delete from ${t.posts} where post = any(${deleted}::uuid[]) returning author, position, fanned_out)
       delete from ${t.entries} e using gone join ${t.edges} on edges.author = gone.author
       where gone.fanned_out and e.viewer = edges.viewer and e.position = gone.position`)
   }

@@ -20,7 +20,7 @@ export const tables = {
       unique (author, position) include (post, fanned_out)`,
     indexes: ['(author, position) include (post) where not fanned_out'],
   },
-  /** The fanned-out posts that are marks. */
+  /** Where the fanned-out posts that are marks stand, also those that are gone: whoever deletes theirs must not unbind the feeds of who follows them. */
   marks: { columns: 'author uuid not null, position bigint not null, primary key (author, position)' },
   /** Whose fan-out was ever stopped, and whether it is now. */
   authors: { columns: 'author uuid primary key, stopped boolean not null' },
