@@ -61,6 +61,8 @@ export async function fill(
     await db.transaction(async tx => {
       await before?.(tx)
       await manyRows(tx)
+      // Nobody waits for what is filled, and this process reads the next batch meanwhile: it may be busy for longer than a server's may.
+      if (!whole) await tx.run(sql`set local idle_in_transaction_session_timeout = '60s'`)
       if (batch.length > 0) await model.projectInto(schema, batch, tx, !whole)
       await each?.(events, position, tx)
       // However long it took.

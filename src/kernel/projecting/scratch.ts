@@ -75,13 +75,16 @@ async function take(db: Database, key: string, holder: string): Promise<void> {
 }
 
 /**
- * Drops what was left half made, for it holds what people wrote: copies of a verification, and a rebuild that nobody has gone on with for a day.
+ * Drops what was left half made, for it holds what people wrote: copies of a verification, and a rebuild that nobody has gone on with for a day. What is
+ * locked is being written.
  * Returns the keys of their claims.
  */
 export async function dropAbandoned(db: Database): Promise<string[]> {
   return db.transaction(async tx => {
     const left = await tx.run<{ key: string }>(sql`
-      delete from kernel.rebuilds where lease_until < now() - case when key ~ '_verify_' then interval '1 min' else interval '1 day' end
+      delete from kernel.rebuilds where key in (
+        select key from kernel.rebuilds where lease_until < now() - case when key ~ '_verify_' then interval '1 min' else interval '1 day' end
+        for update skip locked)
       returning key`)
     for (const { key } of left) await dropScratch(tx, key)
     return left.map(({ key }) => key)
