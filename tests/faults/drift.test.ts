@@ -119,8 +119,8 @@ const drifts: Readonly<Record<string, (table: string, columns: readonly Column[]
     ]
   },
 }
-/** Where feeds of more than 500 posts are trimmed. */
-const without = ['feed.floors']
+/** One post in 64 is a mark. */
+const without = ['feed.floors', 'feed.marks']
 /** One row is all that these have, and a second is refused by the table itself. */
 const single = (columns: readonly Column[]): boolean => columns.some(({ name, key }) => key && name === 'single')
 
@@ -131,8 +131,8 @@ describe.each(readModels.map(model => [model.name, model] as const))('%s', (_, m
     async (kind, made) => {
       expect(await verify(app.app, model)).toMatchObject({ differences: [], more: 0 })
       const drifted: string[] = []
-      for (const table of Object.keys(model.tables)) {
-        if (without.includes(`${model.name}.${table}`)) continue
+      for (const [table, { passing }] of Object.entries(model.tables)) {
+        if (passing || without.includes(`${model.name}.${table}`)) continue
         const columns = await columnsOf(model.key, table)
         if (kind === 'added' && single(columns)) continue
         if (kind === 'changed' && columns.every(({ key }) => key)) continue

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import { type EventOf, type EventType, eventType } from '../../src/kernel/events.ts'
 import { newEpochs } from '../../src/kernel/migrate.ts'
@@ -201,7 +202,8 @@ it('tells of what cannot be written though the log has nothing more to read', as
         read += slice.events.length
         if (read >= 6_000) break
       }
-      await new Promise<void>(resolve => subscription.signal.addEventListener('abort', () => resolve()))
+      const { signal } = subscription
+      if (!signal.aborted) await once(signal, 'abort')
     },
   }
   before = async () => {
