@@ -1,4 +1,5 @@
-import type { AccountId, CommentId, PostId } from '../kernel/ids.ts'
+import type { Subject } from '../domain/likes/like.ts'
+import type { AccountId, PostId } from '../kernel/ids.ts'
 import { commentsModel } from '../projections/comments/project.ts'
 import { likesModel } from '../projections/likes/project.ts'
 import { type CountsRow, countsOfComment, countsOfPost, likedPostsOf, likersOf } from '../projections/likes/queries.ts'
@@ -44,11 +45,7 @@ export const likedPosts = (reading: Reading, viewerId: AccountId, page: Page): P
   })
 
 /** What is known now of the likes of all others and of the comments on a post, or the replies to a comment. Waits for no model. */
-export async function countsBesideOwn(
-  { db }: Reading,
-  actorId: AccountId,
-  { kind, id }: { readonly kind: 'post'; readonly id: PostId } | { readonly kind: 'comment'; readonly id: CommentId },
-): Promise<CountsRow> {
+export async function countsBesideOwn({ db }: Reading, actorId: AccountId, { kind, id }: Subject): Promise<CountsRow> {
   const [counts] = await (kind === 'post' ? countsOfPost : countsOfComment)(db, { subject: id, actor: actorId })
   return counts!
 }

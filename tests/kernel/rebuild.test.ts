@@ -87,6 +87,18 @@ beforeEach(() => {
   before = async () => {}
 })
 
+/** The log, but for what is done otherwise. */
+const storeWith = (otherwise: Partial<EventStore>): EventStore => ({
+  maxEventBytes: kernel.store.maxEventBytes,
+  positionsPerEvent: kernel.store.positionsPerEvent,
+  append: (...given) => kernel.store.append(...given),
+  read: stream => kernel.store.read(stream),
+  subscribe: subscription => kernel.store.subscribe(subscription),
+  head: () => kernel.store.head(),
+  close: () => kernel.store.close(),
+  ...otherwise,
+})
+
 const schemas = async (like: string): Promise<string[]> =>
   (await kernel.db.run<{ name: string }>(sql`select nspname as name from pg_namespace where nspname like ${like}`)).map(
     ({ name }) => name,
@@ -153,19 +165,13 @@ it.each<[string, () => Promise<{ from: number }>]>([
 it('runs once at a time, and says so', async () => {
   const { promise: beginning, resolve: begun } = Promise.withResolvers<void>()
   const { promise: ending, resolve: end } = Promise.withResolvers<void>()
-  const store: EventStore = {
-    maxEventBytes: kernel.store.maxEventBytes,
-    positionsPerEvent: kernel.store.positionsPerEvent,
-    append: (...given) => kernel.store.append(...given),
-    read: stream => kernel.store.read(stream),
-    subscribe: subscription => kernel.store.subscribe(subscription),
-    close: () => kernel.store.close(),
+  const store = storeWith({
     async head() {
       begun()
       await ending
       return kernel.store.head()
     },
-  }
+  })
   const one = rebuild({ ...kernel, store }, model)
   await beginning
   await expect(rebuild(kernel, model)).rejects.toThrow(`A rebuild of ${model.key} is under way already`)
@@ -188,13 +194,7 @@ it('is prolonged by each batch: the timer may never find its row free', async ()
 
 it('tells of what cannot be written though the log has nothing more to read', async () => {
   let read = 0
-  const store: EventStore = {
-    maxEventBytes: kernel.store.maxEventBytes,
-    positionsPerEvent: kernel.store.positionsPerEvent,
-    append: (...given) => kernel.store.append(...given),
-    read: stream => kernel.store.read(stream),
-    head: () => kernel.store.head(),
-    close: () => kernel.store.close(),
+  const store = storeWith({
     // As one that waits for a server that is away.
     async *subscribe(subscription) {
       for await (const slice of kernel.store.subscribe(subscription)) {
@@ -205,7 +205,7 @@ it('tells of what cannot be written though the log has nothing more to read', as
       const { signal } = subscription
       if (!signal.aborted) await once(signal, 'abort')
     },
-  }
+  })
   before = async () => {
     throw new Error('the disk is gone')
   }
