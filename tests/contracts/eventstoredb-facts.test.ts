@@ -74,6 +74,10 @@ const facts: readonly (readonly [fact: string, test: string])[] = [
     'a discovery that fails while appending is remembered for ever',
     'a discovery that failed while appending does not poison later appends',
   ],
+  [
+    'a call that fails looks for the connection that is being made in a promise that nobody has',
+    'a subscription that breaks during a discovery that fails does not end the process',
+  ],
   ['NotLeader says who leads', 'appends follow a change of the leader, each written once'],
   ['the leader dies', 'appends and readers survive the death of the leader'],
   ['the leader freezes', 'a frozen leader is left for the next one'],

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
  * Runs the client as it comes in a process of its own, where it ends that process.
  * @returns what the process said last
  */
-export async function endsBadly(scenario: 'burst' | 'bigint'): Promise<string> {
+export async function endsBadly(scenario: 'burst' | 'bigint' | 'discovery'): Promise<string> {
   const child = spawn(process.execPath, [fileURLToPath(new URL('raw-client.ts', import.meta.url)), scenario], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })

@@ -1,8 +1,11 @@
 import { expect } from 'vitest'
+import { connect } from '../../../src/adapters/eventstore/eventstoredb/connection.ts'
 import { isTransient } from '../../../src/adapters/eventstore/eventstoredb.ts'
 import { noStream } from '../../../src/kernel/ports/event-store.ts'
 import type { WireServer } from '../../support/wire-server.ts'
 import { storedEvent } from '../event-store.ts'
+import { endsBadly } from './child.ts'
+import { loseWhileDiscovering } from './lose-while-discovering.ts'
 import {
   eventually,
   impatient,
@@ -59,6 +62,11 @@ export const clusterProofs: Proofs = {
     await eventually(() => nodes.some(node => node.calls.gossip > 0))
     const again = (): Promise<unknown> => store.append(stream(), [storedEvent()], noStream).catch((failed: unknown) => failed)
     await expect.poll(again, { timeout: 20_000 }).toMatchObject({ revision: 0 })
+  },
+
+  async 'a subscription that breaks during a discovery that fails does not end the process'() {
+    expect(await endsBadly('discovery')).toMatch(/Failed to discover/)
+    await loseWhileDiscovering(connect, await servers(2))
   },
 
   async 'appends follow a change of the leader, each written once'() {

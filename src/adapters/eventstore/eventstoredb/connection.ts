@@ -77,12 +77,24 @@ export async function readHead(client: EventStoreDBClient, milliseconds: number)
   return last?.event?.position ?? null
 }
 
+/**
+ * A client whose own mending cannot end the process. Where a call fails it looks, in a promise that nobody has, at the connection that it is
+ * making meanwhile for another call; that one's caller hears of it if it cannot be made, and here it is nothing to mend.
+ */
+export function connect(url: string): EventStoreDBClient {
+  const client = EventStoreDBClient.connectionString(url)
+  const mending = client as unknown as { handleError: (call: unknown, error: Error) => Promise<void> }
+  const { handleError } = mending
+  mending.handleError = (call, error) => handleError(call, error).catch(() => {})
+  return client
+}
+
 /** A connection that was silent for so long is asked again before it is used, milliseconds. */
 const stale = 5_000
 
 /**
  * One client that has answered from the leader just now, replaced when it fails. A client is not trusted to mend itself: one whose discovery
- * failed while it appended refuses every later append, one that lost its calls while it discovers can end the process by an unhandled rejection.
+ * failed while it appended refuses every later append.
  */
 export class Connection {
   readonly #url: string
@@ -140,7 +152,7 @@ export class Connection {
 
   async #prove(milliseconds: number): Promise<EventStoreDBClient> {
     await this.#settling
-    const client = this.#client ?? EventStoreDBClient.connectionString(this.#url)
+    const client = this.#client ?? connect(this.#url)
     this.#client = client
     try {
       await readHead(client, milliseconds).catch(error => {
