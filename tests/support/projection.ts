@@ -45,7 +45,7 @@ export const batches = fc.record({
 let scratch = 0
 
 /**
- * The rows of events projected in batches of these sizes, over and over, each as many times as `times` says: a redelivered batch comes whole, before the next.
+ * The rows of events projected in batches of these sizes, over and over, each as many times as `times` says: a redelivered batch comes with as many more.
  * `filling`: as a rebuild does.
  */
 export async function inBatches<E extends Event>(
@@ -60,8 +60,10 @@ export async function inBatches<E extends Event>(
   const schema = `${model.key}_test_${++scratch}`
   await runDdl(db, model.ddl(schema, 'now'))
   for (let start = 0, n = 0; start < log.length; n++) {
-    const end = start + sizes[n % sizes.length]!
+    const size = sizes[n % sizes.length]!
+    let end = start
     for (let time = 0; time < times[n % times.length]!; time++) {
+      end += size
       await db.transaction(tx => model.projectInto(schema, log.slice(start, end), tx, how === 'filling'))
     }
     start = end

@@ -25,7 +25,7 @@ export async function moveCounters(
   const name = columns.join()
   let move = made.get(table)?.get(name)
   if (move === undefined) {
-    move = moving(...columns)
+    move = moving(columns)
     made.set(table, (made.get(table) ?? new Map()).set(name, move))
   }
   await move(
@@ -38,14 +38,26 @@ export async function moveCounters(
 /** Of each table, by the names of the columns. */
 const made = new WeakMap<RawBuilder<unknown>, Map<string, ReturnType<typeof moving>>>()
 
-const moving = (keyName: string, counterName: string) => {
-  const [key, counter] = [sql.id(keyName), sql.id(counterName)]
-  return writing(
+const moving = (columns: Parameters<typeof countersMoved>[1]) =>
+  writing(
     { id: 'uuid', by: 'int' },
-    (said, table: RawBuilder<unknown>) => sql`
-      merge into ${table} c using (select * from ${said}) m on c.${key} = m.id
-      when matched and c.${counter} + m.by = 0 then delete
-      when matched then update set ${counter} = c.${counter} + m.by
-      when not matched then insert (${key}, ${counter}) values (m.id, m.by)`,
+    (said, table: RawBuilder<unknown>) =>
+      sql`with moves as (select * from ${said}), ${countersMoved(table, columns)} select where false`,
   )
+
+/**
+ * The same within a statement that finds out itself by how much they move: parts of its WITH, behind one named `moves` with the columns id and by, one row a
+ * counter and none of zero.
+ */
+export function countersMoved(
+  table: RawBuilder<unknown>,
+  [keyName, counterName]: readonly [key: string, counter: string],
+): RawBuilder<unknown> {
+  const [key, counter] = [sql.id(keyName), sql.id(counterName)]
+  return sql`
+    counted as (update ${table} c set ${counter} = c.${counter} + m.by from moves m where c.${key} = m.id and c.${counter} + m.by <> 0),
+    emptied as (delete from ${table} c using moves m where c.${key} = m.id and c.${counter} + m.by = 0),
+    begun as (
+      insert into ${table} (${key}, ${counter})
+      select m.id, m.by from moves m where not exists (select from ${table} c where c.${key} = m.id))`
 }

@@ -8,33 +8,40 @@ export const head = {
   columns: 'single boolean primary key default true check (single), position bigint not null',
 } as const satisfies Table
 
-/**
- * The events of a batch that are not in the rows yet; from now on they are. The rest of the transaction is planned by indexes and nested loops alone:
- * these models touch few rows of many, and what Postgres knows of tables that grow from nothing, as in a rebuild, would make it read them whole.
- */
-export async function unseen<E extends Event>(
-  batch: readonly Recorded<E>[],
-  tx: Db,
-  table: RawBuilder<unknown>,
-): Promise<readonly Recorded<E>[]> {
-  const last = batch.at(-1)
-  if (last === undefined) return []
-  const [row] = await moveHead(tx, table, [{ position: last.position }])
-  const before = row?.before ?? -1
-  return batch.filter(({ position }) => position > before)
-}
-
 const planning = sql.join(
   ['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'].map(
     setting => sql`set_config(${sql.lit(setting)}, 'off', true) as ${sql.id(setting)}`,
   ),
 )
 
-const moveHead = writing(
-  { position: 'bigint' },
-  (said, table: RawBuilder<unknown>) => sql<{ before: number | null }>`
-    with before as (select position from ${table})
-    insert into ${table} as h (position) select position from ${said}
-    on conflict (single) do update set position = greatest(h.position, excluded.position)
-    returning (select position from before) as before, ${planning}`,
-)
+/**
+ * Of a model with such a table. What a transaction writes behind `unseen` is planned by indexes and nested loops alone: these models touch few rows of many, and what
+ * Postgres knows of tables that grow from nothing, as in a rebuild, would make it read them whole.
+ */
+export function headOf(model: string) {
+  const setting = sql.lit(`darkroom.head_${model}`)
+  const move = writing(
+    { position: 'bigint' },
+    (said, table: RawBuilder<unknown>) => sql<{ before: number }>`
+      with before as (select coalesce(max(position), -1) as position from ${table})
+      insert into ${table} as h (position) select position from ${said}
+      on conflict (single) do update set position = greatest(h.position, excluded.position)
+      returning (select position from before) as before, set_config(${setting}, (select position from before)::text, true), ${planning}`,
+  )
+  return {
+    /** The events of a batch that are not in the rows yet; from now on they are. */
+    async unseen<E extends Event>(
+      batch: readonly Recorded<E>[],
+      tx: Db,
+      table: RawBuilder<unknown>,
+    ): Promise<readonly Recorded<E>[]> {
+      const last = batch.at(-1)
+      if (last === undefined) return []
+      const [row] = await move(tx, table, [{ position: last.position }])
+      return batch.filter(({ position }) => position > row!.before)
+    },
+    /** Whether an event at that position was not in the rows: for statements of this transaction that follow `unseen` without waiting for its answer. */
+    isUnseen: (position: RawBuilder<unknown>): RawBuilder<unknown> =>
+      sql`${position} > (select current_setting(${setting})::bigint)`,
+  }
+}

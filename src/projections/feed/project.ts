@@ -4,11 +4,13 @@ import { PostDeleted, PostPublished } from '../../domain/posts/post.ts'
 import { Followed, Unfollowed } from '../../domain/relationships/relationship.ts'
 import type { EventOf, Recorded } from '../../kernel/events.ts'
 import type { PostId } from '../../kernel/ids.ts'
-import { unseen } from '../../kernel/projecting/head.ts'
+import { headOf } from '../../kernel/projecting/head.ts'
 import { lastOf, readModel, type Tables } from '../../kernel/projecting/model.ts'
 import { rows } from '../../kernel/rows.ts'
 import { type Db, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
+
+const { unseen } = headOf('feed')
 
 type Grow = EventOf<typeof PostPublished | typeof Followed>
 type Shrink = EventOf<typeof PostDeleted | typeof Unfollowed | typeof AccountErased>

@@ -3,7 +3,7 @@ import { CommentDeleted } from '../../domain/comments/comment.ts'
 import { type LikeEvent, likeEvents } from '../../domain/likes/like.ts'
 import { PostDeleted } from '../../domain/posts/post.ts'
 import type { EventOf, Recorded } from '../../kernel/events.ts'
-import { moveCounters, tally } from '../../kernel/projecting/counters.ts'
+import { countersMoved, moveCounters, tally } from '../../kernel/projecting/counters.ts'
 import { lastOf, readModel, type Tables } from '../../kernel/projecting/model.ts'
 import { anyRow, type Change } from '../../kernel/projecting/notes.ts'
 import { writing } from '../../kernel/rows.ts'
@@ -11,7 +11,9 @@ import { type Db, type RawBuilder, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
 type Seen = LikeEvent | EventOf<typeof PostDeleted | typeof CommentDeleted | typeof AccountErased>
-type Moved = { subject: string; kind: 'post' | 'comment'; by: 1 | -1 }
+type Moved = { subject: string; kind: 'post' | 'comment' }
+
+const counter = ['subject', 'likes'] as const
 
 /**
  * Likes of posts and comments. With an account go its own and those of what it wrote. Likes of comments that went with their post or with the comment
@@ -35,13 +37,13 @@ export const likesModel = readModel<Seen>()({
       else toggles.push(event)
     }
     // What is gone stays gone, so it may go first: a like that comes after it, or came before it in this batch, finds it noted.
-    const moved = [
+    const gone = [
       ...(await forget(things, ids => sql`subject = any(${ids})`, tx, t)),
       ...(await forget(accounts, ids => sql`actor::text = any(${ids}::text[]) or author = any(${ids})`, tx, t)),
-      ...(await toggle(toggles, tx, t)),
     ]
-    const subjects = (by: 1 | -1) => moved.filter(move => move.by === by).map(({ subject }) => subject)
-    await moveCounters(tx, t.counts, ['subject', 'likes'], tally(subjects(1), subjects(-1)))
+    const lost = gone.map(({ subject }) => subject)
+    await moveCounters(tx, t.counts, counter, tally([], lost))
+    const moved = [...gone, ...(await toggle(toggles, tx, t))]
     return { topics: moved.filter(({ kind }) => kind === 'post').map(({ subject }) => `post:${subject}`) }
   },
 })
@@ -62,7 +64,7 @@ function changesOf({ type, data, position }: Recorded<Seen>): Change[] {
 
 type T = Tables<keyof typeof tables>
 
-/** One statement for all toggles: the last word of each like. Tells of rows that were really inserted or deleted, so a redelivery moves nothing. */
+/** One statement for all toggles: the last word of each like. Tells of rows that were really inserted or deleted, and counts those, so a redelivery moves nothing. */
 async function toggle(toggles: readonly Recorded<LikeEvent>[], tx: Db, t: T): Promise<Moved[]> {
   if (toggles.length === 0) return []
   const last = lastOf(toggles, ({ data }) => `${data.actorId} ${data.subject.id}`)
@@ -106,8 +108,11 @@ const writeToggles = writing(
         select subject, actor, kind, post, author, at, position from said s
         where liked and not exists (select from ${t.gone} g where g.id in (s.subject, s.actor, s.author))
         on conflict (subject, actor) do update set at = excluded.at, position = excluded.position where l.position < excluded.position
-        returning l.subject, l.kind, l.xmax = 0 as fresh)
-    select subject, kind, -1 as by from went union all select subject, kind, 1 from came where fresh`,
+        returning l.subject, l.kind, l.xmax = 0 as fresh),
+      moved as (select subject, kind, -1 as by from went union all select subject, kind, 1 from came where fresh),
+      moves as (select subject as id, sum(by)::int as by from moved group by subject having sum(by) <> 0),
+      ${countersMoved(t.counts, counter)}
+    select subject, kind from moved`,
 )
 
 async function forget(
@@ -120,5 +125,5 @@ async function forget(
   const ids = sql`${sql.val(gone)}::uuid[]`
   return tx.run(sql`
     with noted as (insert into ${t.gone} (id) select unnest(${ids}) on conflict (id) do nothing)
-    delete from ${t.likes} where ${where(ids)} returning subject, kind, -1 as by`)
+    delete from ${t.likes} where ${where(ids)} returning subject, kind`)
 }

@@ -12,7 +12,7 @@ import { NotificationsSeen } from '../../domain/notifications/seen.ts'
 import { PostDeleted } from '../../domain/posts/post.ts'
 import { FollowRequestEnded, Unfollowed } from '../../domain/relationships/relationship.ts'
 import type { EventOf, Recorded } from '../../kernel/events.ts'
-import { unseen } from '../../kernel/projecting/head.ts'
+import { headOf } from '../../kernel/projecting/head.ts'
 import { readModel, type Tables } from '../../kernel/projecting/model.ts'
 import { anyRow, noteChanges } from '../../kernel/projecting/notes.ts'
 import { rows, writing } from '../../kernel/rows.ts'
@@ -32,14 +32,18 @@ type E =
     >
 type T = Tables<keyof typeof tables>
 
-/** One step of an event. Steps of one kind that follow each other are written together. */
-type Step =
-  | ({ kind: 'act'; active: boolean; position: number; at: string; parentId: string | null } & Told)
+const { unseen, isUnseen } = headOf('notifications')
+const isNew = isUnseen(sql`s.position`)
+
+/** One step of an event, at its position. Steps of one kind that follow each other are written together. */
+type Step = { position: number } & Doing
+type Doing =
+  | ({ kind: 'act'; active: boolean; at: string; parentId: string | null } & Told)
   | { kind: 'reply'; reply: string; parent: string }
   | { kind: 'unfollow'; followerId: string; followeeId: string }
   | { kind: 'drop'; id: string; account: string }
   | { kind: 'forget'; id: string; isAccount: boolean }
-  | { kind: 'see'; account: string; position: number }
+  | { kind: 'see'; account: string; upTo: number }
 
 type Steps<Kind extends Step['kind']> = readonly Extract<Step, { kind: Kind }>[]
 
@@ -59,21 +63,13 @@ export const notificationsModel = readModel<E>()({
   ],
   tables,
   async project(batch, tx, t, filling) {
-    const told = (await unseen(batch, tx, t.head)).flatMap(event =>
-      stepsOf(event).map(step => ({ step, position: event.position })),
-    )
-    const changes = told.flatMap(({ step, position }) => {
+    const steps = batch.flatMap(event => stepsOf(event).map((doing): Step => ({ ...doing, position: event.position })))
+    const changes = steps.flatMap(step => {
       const key = changedBy(step)
-      return key === null ? [] : { key, owner: false, position }
+      return key === null ? [] : { key, owner: false, position: step.position }
     })
-    await together([
-      writeAll(
-        told.map(({ step }) => step),
-        tx,
-        t,
-      ),
-      filling || noteChanges(tx, t.changes, changes),
-    ])
+    // At once: each statement asks by itself what the first one found.
+    await together([unseen(batch, tx, t.head), writeAll(steps, tx, t), filling || noteChanges(tx, t.changes, changes)])
   },
 })
 
@@ -81,7 +77,7 @@ export const notificationsModel = readModel<E>()({
  * Whose list a step may change. What was told of a post or comment that is gone may be kept: the rules leave it out. Who is erased may have acted
  * on anything.
  */
-function changedBy(step: Step): string | null {
+function changedBy(step: Doing): string | null {
   switch (step.kind) {
     case 'act':
       return step.accountId
@@ -97,8 +93,8 @@ function changedBy(step: Step): string | null {
   }
 }
 
-function stepsOf(event: Recorded<E>): Step[] {
-  const { position, at } = event
+function stepsOf(event: Recorded<E>): Doing[] {
+  const { at } = event
   switch (event.type) {
     case 'Unliked': {
       const { actorId, subject, postId, authorId } = event.data
@@ -110,7 +106,7 @@ function stepsOf(event: Recorded<E>): Step[] {
         postId,
       } as const
       const commentId = subject.kind === 'comment' ? subject.id : null
-      return [{ kind: 'act', active: false, position, at, parentId: null, commentId, ...told }]
+      return [{ kind: 'act', active: false, at, parentId: null, commentId, ...told }]
     }
     case 'Unfollowed': {
       const { followerId, followeeId } = event.data
@@ -128,10 +124,10 @@ function stepsOf(event: Recorded<E>): Step[] {
     case 'AccountErased':
       return [{ kind: 'forget', id: event.data.accountId, isAccount: true }]
     case 'NotificationsSeen':
-      return [{ kind: 'see', account: event.data.accountId, position: event.data.upTo }]
+      return [{ kind: 'see', account: event.data.accountId, upTo: event.data.upTo }]
     default: {
       const parentId = event.type === 'CommentAdded' ? event.data.parentId : null
-      const acts = notificationsOf(event).map(told => ({ kind: 'act', active: true, position, at, parentId, ...told }) as const)
+      const acts = notificationsOf(event).map(told => ({ kind: 'act', active: true, at, parentId, ...told }) as const)
       if (event.type === 'CommentAdded' && parentId !== null)
         return [{ kind: 'reply', reply: event.data.commentId, parent: parentId }, ...acts]
       if (event.type !== 'Followed' || !event.data.accepted) return acts
@@ -144,7 +140,7 @@ function stepsOf(event: Recorded<E>): Step[] {
 const requestGone = ({
   followerId,
   followeeId,
-}: Pick<EventOf<typeof FollowRequestEnded>['data'], 'followerId' | 'followeeId'>): Step => ({
+}: Pick<EventOf<typeof FollowRequestEnded>['data'], 'followerId' | 'followeeId'>): Doing => ({
   kind: 'drop',
   id: notificationIds.request(followerId, followeeId),
   account: followeeId,
@@ -191,6 +187,7 @@ const actColumns = {
   parentId: 'uuid',
   actorId: 'uuid',
   position: 'bigint',
+  latest: 'bigint',
   at: 'timestamptz',
   active: 'boolean',
   told: 'boolean',
@@ -198,11 +195,12 @@ const actColumns = {
 
 /** Each act's first telling and last word. An act that is there already moves the count alone, not the notification's place. */
 async function act(run: Steps<'act'>, tx: Db, t: T): Promise<void> {
-  const acts = new Map<string, Steps<'act'>[number] & { told: boolean }>()
+  const acts = new Map<string, Steps<'act'>[number] & { told: boolean; latest: number }>()
   for (const step of run) {
     const key = `${step.notificationId} ${step.actorId}`
     const before = acts.get(key)
-    acts.set(key, before?.told ? { ...before, active: step.active } : { ...step, told: step.active })
+    const { active, position: latest } = step
+    acts.set(key, before?.told ? { ...before, active, latest } : { ...step, told: active, latest })
   }
   await writeActs(tx, t, [...acts.values()])
 }
@@ -211,8 +209,8 @@ const writeActs = writing(
   actColumns,
   (said, t: T) => sql`
     with said as (
-      select * from ${said}
-      where not exists (select from ${t.gone} g where g.id in (said."postId", said."commentId", said."parentId", said."actorId", said."accountId"))),
+      select s.* from (select * from ${said}) s
+      where ${isUnseen(sql`s.latest`)} and not exists (select from ${t.gone} g where g.id in (s."postId", s."commentId", s."parentId", s."actorId", s."accountId"))),
     acting as (
       select said.*, a.actor is null as fresh, said.active::int - coalesce(a.active, false)::int as by
       from said left join ${t.acts} a on a.notification = said."notificationId" and a.actor = said."actorId"
@@ -236,7 +234,8 @@ const writeActs = writing(
 async function reply(run: Steps<'reply'>, tx: Db, t: T): Promise<void> {
   await tx.run(sql`
     with said as (
-      select s.*, exists (select from ${t.gone} g where g.id = s.parent) as late from ${rows('s', { reply: 'uuid', parent: 'uuid' }, run)}),
+      select s.*, exists (select from ${t.gone} g where g.id = s.parent) as late from ${rows('s', { reply: 'uuid', parent: 'uuid', position: 'bigint' }, run)}
+      where ${isNew}),
     late as (insert into ${t.gone} (id) select reply from said where late on conflict (id) do nothing)
     insert into ${t.replies} (reply, parent) select reply, parent from said where not late on conflict (reply) do nothing`)
 }
@@ -246,8 +245,9 @@ async function unfollow(run: Steps<'unfollow'>, tx: Db, t: T): Promise<void> {
   await tx.run(sql`
     with went as (
       update ${t.acts} a set active = false
-      from ${rows('s', { followerId: 'uuid', followeeId: 'uuid' }, run)} join ${t.notifications} n on n.account = s."followeeId" and n.type = 'follow'
-      where a.actor = s."followerId" and a.notification = n.id and a.active
+      from ${rows('s', { followerId: 'uuid', followeeId: 'uuid', position: 'bigint' }, run)}
+        join ${t.notifications} n on n.account = s."followeeId" and n.type = 'follow'
+      where ${isNew} and a.actor = s."followerId" and a.notification = n.id and a.active
       returning a.notification)
     update ${t.notifications} n set count = n.count - w.by
     from (select notification, count(*)::int as by from went group by notification) w where n.id = w.notification`)
@@ -255,14 +255,15 @@ async function unfollow(run: Steps<'unfollow'>, tx: Db, t: T): Promise<void> {
 
 async function drop(run: Steps<'drop'>, tx: Db, t: T): Promise<void> {
   await tx.run(sql`
-    with gone as (delete from ${t.notifications} where id = any(${run.map(({ id }) => id)}::uuid[]) returning id)
+    with gone as (
+      delete from ${t.notifications} n using ${rows('s', { id: 'uuid', position: 'bigint' }, run)} where n.id = s.id and ${isNew} returning n.id)
     delete from ${t.acts} a using gone where a.notification = gone.id`)
 }
 
 /** Posts and comments with all that is told of them, accounts with all that they are told and did. */
 async function forget(run: Steps<'forget'>, tx: Db, t: T): Promise<void> {
   const [{ ids } = { ids: [] }] = await tx.run<{ ids: string[] }>(sql`
-    with said as (select unnest(${run.map(({ id }) => id)}::uuid[]) as id),
+    with said as (select id from ${rows('s', { id: 'uuid', position: 'bigint' }, run)} where ${isNew}),
     doomed as (select reply from ${t.replies} join said on parent = said.id union select id from said),
     replies as (delete from ${t.replies} r using doomed where r.reply = doomed.reply),
     noted as (
@@ -291,7 +292,7 @@ async function forget(run: Steps<'forget'>, tx: Db, t: T): Promise<void> {
 async function see(run: Steps<'see'>, tx: Db, t: T): Promise<void> {
   await tx.run(sql`
     insert into ${t.seen} as v (account, position)
-    select account, max(position) from ${rows('s', { account: 'uuid', position: 'bigint' }, run)}
-    where not exists (select from ${t.gone} g where g.id = s.account) group by account
+    select account, max("upTo") from ${rows('s', { account: 'uuid', upTo: 'bigint', position: 'bigint' }, run)}
+    where ${isNew} and not exists (select from ${t.gone} g where g.id = s.account) group by account
     on conflict (account) do update set position = greatest(v.position, excluded.position)`)
 }

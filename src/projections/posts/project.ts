@@ -21,7 +21,7 @@ export const postsModel = readModel<Seen>()({
   tables: postTables,
   changes: changesOf,
 
-  /** Folded to one word a post; what goes goes first. */
+  /** What goes goes first; of the edits of a post the last one counts. */
   async project(batch, tx, t) {
     const { published, edited, deleted, erased } = fold(batch)
     const came: AccountId[] = []
@@ -48,9 +48,9 @@ export const postsModel = readModel<Seen>()({
           on conflict (post, ordinal) do nothing
         )
         insert into ${t.posts} (id, author, caption, hashtags, location, audience, audience_accounts, comments, mention_ids,
-          created_at, edited_at, position, revision)
+          created_at, position, revision)
         select id, author, caption, ${list('hashtags', 'text')}, location, audience, ${list('audience_accounts', 'uuid')}, comments,
-          ${list('mention_ids', 'uuid')}, created_at, edited_at, position, revision
+          ${list('mention_ids', 'uuid')}, created_at, position, revision
         from ${rows('said', postColumns, published.map(publishedRow))}
         where not exists (select from ${t.erased} e where e.account = said.author)
         on conflict (id) do nothing returning author, ${counts('audience')} as counts`)
@@ -96,25 +96,20 @@ type Counted = { author: AccountId; counts: boolean }
 /** Whether a profile counts the post. */
 const counts = (audience: string) => sql<boolean>`${sql.ref(audience)} in ('public', 'followers')`
 
-/** An edit holds the whole content, so only the last one counts. */
-type Post = { published: Published; edited: Edited | null }
-
+/** An edit holds the whole content, so only the last one counts. Of a post in the same batch too: that may have come before. */
 function fold(batch: readonly Recorded<Seen>[]) {
-  const published = new Map<PostId, Post>()
+  const published = new Map<PostId, Published>()
   const edited = new Map<PostId, Edited>()
   const deleted: PostId[] = []
   const erased: AccountId[] = []
   for (const event of batch) {
     switch (event.type) {
       case 'PostPublished':
-        published.set(event.data.postId, { published: event, edited: null })
+        published.set(event.data.postId, event)
         break
-      case 'PostEdited': {
-        const post = published.get(event.data.postId)
-        if (post === undefined) edited.set(event.data.postId, event)
-        else post.edited = event
+      case 'PostEdited':
+        edited.set(event.data.postId, event)
         break
-      }
       case 'PostDeleted':
         published.delete(event.data.postId)
         deleted.push(event.data.postId)
@@ -138,11 +133,10 @@ const contentColumns = {
   audience_accounts: 'json',
   comments: 'text',
   mention_ids: 'json',
-  edited_at: 'timestamptz',
   revision: 'int',
 } as const
-const editColumns = { id: 'uuid', ...contentColumns } as const
-const postColumns = { ...editColumns, author: 'uuid', created_at: 'timestamptz', position: 'bigint' } as const
+const editColumns = { id: 'uuid', ...contentColumns, edited_at: 'timestamptz' } as const
+const postColumns = { id: 'uuid', ...contentColumns, author: 'uuid', created_at: 'timestamptz', position: 'bigint' } as const
 const textColumns = { post: 'uuid', ordinal: 'int', alt_text: 'text' } as const
 const pictureColumns = { ...textColumns, media: 'uuid', author: 'uuid' } as const
 
@@ -163,21 +157,15 @@ const contentRow = ({
 
 const editedRow = (event: Edited) => ({ ...contentRow(event), edited_at: event.at })
 
-const publishedRow = ({ published, edited }: Post) => ({
-  ...(edited === null ? { ...contentRow(published), edited_at: null } : editedRow(edited)),
-  author: published.data.authorId,
-  created_at: published.at,
-  position: published.position,
+const publishedRow = (event: Published) => ({
+  ...contentRow(event),
+  author: event.data.authorId,
+  created_at: event.at,
+  position: event.position,
 })
 
-const pictureRows = ({ published, edited }: Post) =>
-  published.data.mediaIds.map((media, ordinal) => ({
-    post: published.data.postId,
-    ordinal,
-    media,
-    author: published.data.authorId,
-    alt_text: (edited ?? published).data.altTexts?.[ordinal] ?? null,
-  }))
+const pictureRows = ({ data: { postId, authorId, mediaIds, altTexts } }: Published) =>
+  mediaIds.map((media, ordinal) => ({ post: postId, ordinal, media, author: authorId, alt_text: altTexts?.[ordinal] ?? null }))
 
 /** None where the texts are gone with their author's key: the rows go with the erasure. */
 const textRows = ({ data: { postId, altTexts } }: Edited) =>
