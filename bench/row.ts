@@ -1,4 +1,5 @@
 import type { RawBuilder } from '../src/kernel/sql.ts'
+import type { Sent } from './client.ts'
 import type { Deployment, Sizes } from './deployment.ts'
 import type { Figures, Job } from './generator.ts'
 import type { Bare, Generator } from './processes.ts'
@@ -32,9 +33,13 @@ export type Parts = { readonly sizes: Sizes; readonly deployment: Deployment; re
 export type Row = { readonly name: string; run(parts: Parts): Promise<Line[]> }
 
 export const inFlight = 32
-const rounds = 3
-/** A warm-up goes on while it makes this many times as fast: what runs often is compiled anew for seconds. */
+/** How often each is measured. */
+export const rounds = 3
+/** A warm-up goes on while it makes this many times as fast: what runs often is compiled anew for seconds. One second that does not may be the machine's. */
 const stillFaster = 1.05
+const enough = 2
+/** Seconds of a warm-up at most. */
+const mostWarming = 8
 
 /** The middle one, by its rate. */
 export const median = <T>(of: readonly T[], by: (one: T) => number): T =>
@@ -49,41 +54,48 @@ export type Measured = {
   readonly limits: readonly Figures[]
 }
 
-/** Runs a job for a second, and as many more, up to `most`, as make it faster. */
-export async function warmUp(
-  { generator, sizes }: Pick<Parts, 'generator' | 'sizes'>,
-  job: Job,
-  most: number,
-): Promise<Figures[]> {
+/** Runs jobs for a second each until two in a row were not faster than those before, or for so many seconds as are the most. */
+export async function warmUp({ generator, sizes }: Pick<Parts, 'generator' | 'sizes'>, job: () => Job): Promise<Figures[]> {
   const warm: Figures[] = []
-  do warm.push(await allWell(generator.run({ ...job, inFlight, seconds: Math.min(1, sizes.seconds) })))
-  while (warm.length < most && warm.at(-1)!.perSecond > (warm.at(-2)?.perSecond ?? 0) * stillFaster)
+  let best = 0
+  for (let idle = 0; idle < enough && warm.length < mostWarming; ) {
+    const figures = await allWell(generator.run({ ...job(), inFlight, seconds: Math.min(1, sizes.seconds) }))
+    warm.push(figures)
+    idle = figures.perSecond > best * stillFaster ? 0 : idle + 1
+    best = Math.max(best, figures.perSecond)
+  }
   return warm
 }
 
-/**
- * Ours and the machine's in turn, three times each, the first of each after a warm-up that does not count.
- * @param warming seconds of it at most
- */
+/** Ours and the machine's in turn, three times each, the first of each after a warm-up that does not count. */
 export async function sideBySide(
   { generator, sizes, deployment, bare }: Parts,
-  ours: (round: number) => Job,
-  limit: (round: number) => Job,
-  warming = 1,
+  ours: () => Job,
+  limit: () => Job,
 ): Promise<Measured> {
   const { postgres } = deployment.pids
   const run = (job: Job): Promise<Figures> => allWell(generator.run({ ...job, inFlight, seconds: sizes.seconds }))
-  const all = await warmUp({ generator, sizes }, ours(0), warming)
-  const limits = await warmUp({ generator, sizes }, limit(0), warming)
+  const all = await warmUp({ generator, sizes }, ours)
+  const limits = await warmUp({ generator, sizes }, limit)
   const ourCosts = costs(deployment.pids.server, postgres)
   const limitCosts = costs(bare.pid, postgres)
-  for (let round = 1; round <= rounds; round++) {
-    all.push(await ourCosts.of(() => run(ours(round))))
-    limits.push(await limitCosts.of(() => run(limit(round))))
+  for (let round = 0; round < rounds; round++) {
+    all.push(await ourCosts.of(() => run(ours())))
+    limits.push(await limitCosts.of(() => run(limit())))
   }
   const cpu = postgres === null ? undefined : { ours: ourCosts.each(), limit: limitCosts.each() }
   const rate = ({ perSecond }: Figures): number => perSecond
   return { ours: median(all.slice(-rounds), rate), limit: median(limits.slice(-rounds), rate), cpu, all, limits }
+}
+
+/** Requests that serve once, in as many shares as there may be runs: each takes the next. */
+export function inShares(requests: readonly Sent[]): () => readonly Sent[] {
+  const each = Math.floor(requests.length / (mostWarming + rounds))
+  let next = 0
+  return () => {
+    next += each
+    return requests.slice(next - each, next)
+  }
 }
 
 /** @throws where anything was refused */

@@ -6,7 +6,7 @@ import { likesModel } from '../../src/projections/likes/project.ts'
 import type { Sent } from '../client.ts'
 import { call, makeFolder, type Reader, removeFolder, startDeployment } from '../deployment.ts'
 import { photograph } from '../photograph.ts'
-import { countOf, type Line, mustBe, type Parts, sideBySide } from '../row.ts'
+import { countOf, inShares, type Line, mustBe, type Parts, sideBySide } from '../row.ts'
 import { written } from './writes.ts'
 
 const people = 64
@@ -66,10 +66,10 @@ export async function likeOverEventStoreDb(parts: Omit<Parts, 'deployment'>): Pr
       const requests = ids.flatMap(id =>
         readers.map(({ headers }): Sent => ({ method: 'PUT', path: `/v1/posts/${id}/like`, headers })),
       )
-      const each = Math.floor(requests.length / 4)
+      const share = inShares(requests)
       const { ours, limit, all } = await sideBySide(
         { ...parts, deployment },
-        round => ({ kind: 'http', url, requests: requests.slice(round * each, (round + 1) * each), once: true }),
+        () => ({ kind: 'http', url, requests: share(), once: true }),
         () => ({ kind: 'append', url: eventStoreUrl, prefix: `${namespace}_append-`, ...written }),
       )
       const done = all.reduce((sum, figures) => sum + figures.done, 0)

@@ -5,13 +5,12 @@ import { relationshipsModel } from '../../src/projections/relationships/project.
 import type { Sent } from '../client.ts'
 import { type Deployment, loaded, makeFolder, removeFolder, type Sizes, signedIn, startDeployment } from '../deployment.ts'
 import type { Figures, Job } from '../generator.ts'
-import { allWell, inFlight, type Line, median, type Parts, warmUp } from '../row.ts'
-import { feedOf, feedRequests, mostWarming } from './reads.ts'
+import { allWell, inFlight, type Line, median, type Parts, rounds, warmUp } from '../row.ts'
+import { feedOf, feedRequests } from './reads.ts'
 import { rebuildAll } from './rebuilding.ts'
 import { like } from './writes.ts'
 
 const growth = 20
-const rounds = 3
 const most = 64
 
 /** The networks whose growth is measured: the small one as large as the ordinary one, with fewer follows and posts, so that twenty times of it can be loaded. */
@@ -28,7 +27,7 @@ type Feeds = { readonly deployment: Deployment; readonly requests: readonly Sent
 async function inTurn(parts: Pick<Parts, 'generator' | 'sizes'>, all: readonly Feeds[]): Promise<Figures[]> {
   const { generator, sizes } = parts
   const jobs = all.map(({ deployment: { url }, requests }): Job => ({ kind: 'http', url, requests, once: false }))
-  for (const job of jobs) await warmUp(parts, job, mostWarming)
+  for (const job of jobs) await warmUp(parts, () => job)
   const measured: Figures[][] = all.map(() => [])
   for (let round = 0; round < rounds; round++)
     for (const [index, job] of jobs.entries())

@@ -8,9 +8,8 @@ import { allWell, inFlight, type Line, mustBe, type Parts, type Row, sideBySide 
 
 const get = (path: string, { headers }: Reader): Sent => ({ method: 'GET', path: `/v1${path}`, headers })
 
-/** Seconds at most for asking each once, and for asking on while that makes it faster. */
+/** Seconds at most for asking each once. */
 const mostAsking = 10
-export const mostWarming = 8
 
 /** Some paths over HTTP, beside a route that has nothing to do but serialise the answer to the first of them. */
 async function beside(parts: Parts, work: string, requests: readonly Sent[], aim: string, check: string): Promise<Line> {
@@ -27,7 +26,6 @@ async function beside(parts: Parts, work: string, requests: readonly Sent[], aim
     parts,
     () => ({ kind: 'http', url: deployment.url, requests, once: false }),
     () => ({ kind: 'http', url: bare.url, requests: [{ method: 'GET', path: '/page', headers: {} }], once: false }),
-    mostWarming,
   )
   const mean = ours.bytes / ours.done
   if (mean < bytes / 3 || mean > bytes * 3) throw new Error(`${work}: answers of ${mean} bytes, beside one of ${bytes}`)

@@ -13,7 +13,9 @@ import { type Line, median, mustBe, type Parts, type Row } from '../row.ts'
 /** As many as an account may have. */
 const perAccount = 20
 const topics = 4
-const rounds = 10
+const rounds = 9
+/** Each of some connections plans what a post writes when it does for the first time. */
+const postsToWarm = 9
 /** Milliseconds in which a topic is told once. */
 const quiet = 300
 
@@ -116,17 +118,16 @@ export const sockets: Row = {
     try {
       const limit = await openAudience({ url: `${bare.url.replace('http', 'ws')}/live`, headers, frames: [], first: 0 })
       try {
-        const compared = async (type: string, each: number, act: (round: number) => Promise<unknown>, times: number) => {
+        const compared = async (type: string, each: number, act: (round: number) => Promise<unknown>, warming: number) => {
           const all: Burst[] = []
           const limits: Burst[] = []
-          for (let round = 0; round < times; round++) {
+          for (let round = 0; round < warming + rounds; round++) {
             const done = await burst(ours, `"type":"${type}"`, each, () => act(round))
             const text = JSON.stringify({ type, data: 'x'.repeat(Math.max(0, done.bytes - 30)) })
             all.push(done)
             limits.push(await burst(limit, `"type":"${type}"`, each, () => bare.broadcast(text, each)))
           }
-          // The first of each warms up.
-          return { all: all.slice(1), limits: limits.slice(1) }
+          return { all: all.slice(warming), limits: limits.slice(warming) }
         }
         const lineOf = (work: string, each: number, bursts: { all: Burst[]; limits: Burst[] }, one = bursts): Line => {
           const rate = (of: readonly Burst[]): number => (headers.length * each * 1_000) / p50(of)
@@ -138,14 +139,14 @@ export const sockets: Row = {
           }
         }
         const method = (round: number): string => (round % 2 === 0 ? 'PUT' : 'DELETE')
-        const many = await compared('post.counts', topics, round => toggle(method(round), topics), rounds)
-        const single = await compared('post.counts', 1, round => toggle(method(round), 1), rounds)
+        const many = await compared('post.counts', topics, round => toggle(method(round), topics), 1)
+        const single = await compared('post.counts', 1, round => toggle(method(round), 1), 1)
         const unused = await db.run<{ id: string }>(sql`
-          select id from ${mediaModel.t.media} where owner = ${author.id}::uuid and post is null and not is_avatar order by id limit ${rounds}`)
+          select id from ${mediaModel.t.media} where owner = ${author.id}::uuid and post is null and not is_avatar order by id limit ${postsToWarm + rounds}`)
         const publish = (n: number): Promise<unknown> =>
           call(url, 'POST', '/posts', { headers: author.headers, body: { media: [{ id: unused[n]!.id }], caption: 'To all' } })
-        const published = await compared('feed.post', 1, publish, rounds)
-        mustBe('pictures to post', unused.length, rounds)
+        const published = await compared('feed.post', 1, publish, postsToWarm)
+        mustBe('pictures to post', unused.length, postsToWarm + rounds)
         return [
           lineOf(`live: counts of ${topics} posts`, topics, many, single),
           lineOf(`live: a post to ${followers.length} followers`, 1, published),

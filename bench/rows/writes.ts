@@ -6,7 +6,7 @@ import { postsModel } from '../../src/projections/posts/project.ts'
 import type { Sent } from '../client.ts'
 import { type Deployment, settled } from '../deployment.ts'
 import type { Figures, Job } from '../generator.ts'
-import { countOf, type Line, type Measured, mustBe, type Parts, type Row, sideBySide } from '../row.ts'
+import { countOf, inShares, type Line, type Measured, mustBe, type Parts, type Row, sideBySide } from '../row.ts'
 
 const mostPerSecond = 15_000
 
@@ -127,11 +127,11 @@ export const post: Row = {
       const body = JSON.stringify({ media: [{ id }], caption: 'Morning fog #light' })
       return { method: 'POST', path: '/v1/posts', headers: { ...headers.get(owner)!, 'Content-Type': 'application/json' }, body }
     })
-    const each = Math.floor(requests.length / 4)
+    const share = inShares(requests)
     const before = await headOf(parts)
     const measured = await sideBySide(
       parts,
-      round => ({ kind: 'http', url, requests: requests.slice(round * each, (round + 1) * each), once: true }),
+      () => ({ kind: 'http', url, requests: share(), once: true }),
       () => insertJob(deployment.databaseUrl),
     )
     const behind = await checked(parts, before, 'PostPublished', measured)
