@@ -166,9 +166,11 @@ export function commentLooks({ kept }: Reading, posts: PostLooks, authors: Autho
         if (comment === undefined) continue
         const { postId } = comment
         if (!under.has(postId)) under.set(postId, posts.seen(postId, accounts) !== undefined)
-        authors.addTo(accounts, authorsOf(comment))
+        const author = authors.of(accounts, comment.authorId)
+        // A reply is seen only under a comment that is seen.
+        const above = comment.parentAuthorId === null ? author : authors.of(accounts, comment.parentAuthorId)
         authors.addTo(accounts, comment.mentionIds)
-        if (under.get(postId)! && isWritten(comment) && isVisible(comment, accounts)) seen.push(comment)
+        if (under.get(postId)! && isWritten(comment) && isHeard(author) && isHeard(above)) seen.push(comment)
       }
       return seen
     },
@@ -204,15 +206,7 @@ type Authors = ReadonlyMap<AccountId, Author>
 type Written = CommentContent & { readonly text: string }
 const isWritten = (comment: CommentContent): comment is Written => comment.text !== null
 
-const authorsOf = ({ authorId, parentAuthorId }: CommentContent): AccountId[] =>
-  parentAuthorId === null ? [authorId] : [authorId, parentAuthorId]
-
-/** A reply is seen only under a comment that is seen. */
-const isVisible = (row: CommentContent, accounts: Authors): boolean =>
-  authorsOf(row).every(id => {
-    const author = accounts.get(id)
-    return author !== undefined && maySeeComment(author.relation)
-  })
+const isHeard = (author: Author | undefined): boolean => author !== undefined && maySeeComment(author.relation)
 
 function present(
   reading: Reading,

@@ -109,8 +109,12 @@ async function hydrate(
     const accounts = new Map<AccountId, Author>()
     const texts = new Map(comments.seen(commentIds, accounts).map(({ id, text }) => [id, text]))
     return rows.flatMap(row => {
-      authors.addTo(accounts, row.actors)
-      const actors = row.actors.flatMap(actor => accounts.get(actor) ?? []).filter(({ relation }) => mayHearOf(relation))
+      const actors: Author[] = []
+      for (const id of row.actors) {
+        if (actors.length === actorsNamed) break
+        const actor = authors.of(accounts, id)
+        if (actor !== undefined && mayHearOf(actor.relation)) actors.push(actor)
+      }
       const post = row.post === null ? null : posts.seen(row.post, accounts)?.post
       const text = row.comment === null ? null : texts.get(row.comment)
       return actors.length === 0 || post === undefined || (post !== null && !isWhole(post)) || text === undefined
@@ -130,7 +134,7 @@ async function hydrate(
         id,
         type,
         at,
-        actors: actors.slice(0, actorsNamed).map(actor => accountItem(reading, actor)),
+        actors: actors.map(actor => accountItem(reading, actor)),
         count,
         post: post && { id: post.id, thumbnailUrl: thumbnailUrl(pictures, post) },
         comment: comment && text !== null ? { id: comment, text } : null,

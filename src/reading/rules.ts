@@ -115,16 +115,23 @@ export async function relationsBetween(
 export function authorLooks({ kept }: Reading, viewerId: ViewerId) {
   const accounts = kept.accounts.look()
   const relations = viewerId === null ? null : kept.relations.look(viewerId)
+  /** The account, which is added to those found; undefined where it does not exist, or something of it is lacking. */
+  const of = (found: Map<AccountId, Author>, id: AccountId): Author | undefined => {
+    const known = found.get(id)
+    if (known !== undefined) return known
+    const row = accounts.get(id)
+    const relation = relations === null ? strangers : relations.get(id)
+    if (row === undefined || relation === undefined) return undefined
+    const author = authorWith(row, relation)
+    found.set(id, author)
+    return author
+  }
   return {
     looks: relations === null ? [accounts] : [accounts, relations],
+    of,
     /** Adds those of the accounts that exist and of which nothing is lacking. */
     addTo(found: Map<AccountId, Author>, ids: Iterable<AccountId>): void {
-      for (const id of ids) {
-        if (found.has(id)) continue
-        const row = accounts.get(id)
-        const relation = relations === null ? strangers : relations.get(id)
-        if (row !== undefined && relation !== undefined) found.set(id, authorWith(row, relation))
-      }
+      for (const id of ids) of(found, id)
     },
   }
 }
@@ -194,9 +201,8 @@ export function postLooks({ kept }: Reading, viewerId: ViewerId, authors: Author
   const get = (id: PostId, accounts: Map<AccountId, Author>, named?: (post: PostContent) => Iterable<AccountId>) => {
     const post = posts.get(id)
     if (post === undefined) return undefined
-    authors.addTo(accounts, [post.author])
+    const author = authors.of(accounts, post.author)
     if (named !== undefined) authors.addTo(accounts, named(post))
-    const author = accounts.get(post.author)
     return author === undefined ? undefined : { post, author }
   }
   return {

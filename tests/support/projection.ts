@@ -75,7 +75,7 @@ export async function inBatches<E extends Event>(
 }
 
 /**
- * Projects events on real Postgres: one at a time, all at once, in odd batches, each batch twice, and as a rebuild does; says that the rows are the same
+ * Projects events on real Postgres: one at a time, all at once, in odd batches, each batch again with those behind it, and as a rebuild does; says that the rows are the same
  * every time, and returns them by table (columns as they are named in SQL).
  */
 export async function projected<E extends Event>(
