@@ -98,10 +98,11 @@ export function inShares(requests: readonly Sent[]): () => readonly Sent[] {
   }
 }
 
-/** @throws where anything was refused */
+/** @throws where anything was refused, or nothing done */
 export async function allWell(running: Promise<Figures>): Promise<Figures> {
   const figures = await running
   if (Object.keys(figures.failed).length > 0) throw new Error(`requests failed: ${JSON.stringify(figures.failed)}`)
+  if (figures.done === 0) throw new Error('nothing was done: no requests were left')
   return figures
 }
 

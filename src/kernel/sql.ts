@@ -31,7 +31,7 @@ export interface Database extends Db {
 /**
  * Work of one transaction that need not wait for each other: what each begins with goes out in one write. Ends when all of it has: what went on when the
  * transaction is over would write outside of it.
- * @throws what failed first; the rest then fails because of that
+ * @throws what failed, not what Postgres refuses after that
  */
 export async function together<const Work extends readonly unknown[]>(
   work: Work,
@@ -39,10 +39,15 @@ export async function together<const Work extends readonly unknown[]>(
   try {
     return await Promise.all(work)
   } catch (error) {
-    await Promise.allSettled(work)
-    throw error
+    const ended = await Promise.allSettled(work)
+    // Answers that came together are told in the order of how deeply they are awaited, not of what was asked.
+    const reasons = [error, ...ended.filter(one => one.status === 'rejected').map(({ reason }): unknown => reason)]
+    throw reasons.find(reason => !isAftermath(reason)) ?? error
   }
 }
+
+/** in_failed_sql_transaction: a statement that Postgres did not look at, for one before it had failed. */
+const isAftermath = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === '25P02'
 
 /** Milliseconds. */
 const asOfMs = 100

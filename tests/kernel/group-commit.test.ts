@@ -6,7 +6,7 @@ import { modelConsumer } from '../../src/kernel/projecting/consumers.ts'
 import { GroupCommit } from '../../src/kernel/projecting/group-commit.ts'
 import { advance, registerConsumers, takeLease } from '../../src/kernel/projecting/leases.ts'
 import { readModel } from '../../src/kernel/projecting/model.ts'
-import { type Database, type Db, sql } from '../../src/kernel/sql.ts'
+import { type Database, type Db, sql, together } from '../../src/kernel/sql.ts'
 import { testKernel } from '../support/kernel.ts'
 
 const Told = eventType<'Told', { id: string }>('Told')
@@ -53,6 +53,14 @@ it('what is ready in one turn is one transaction, and each gets its own answer',
   expect(await commits.transaction(write('d'))).toBe('d')
   expect(transactions()).toBe(2)
   expect(await written()).toEqual(['a', 'b', 'c', 'd'])
+})
+
+it('what failed is told, however deeply it is awaited, not what Postgres refused after it', async () => {
+  const { db } = await setUp()
+  const awaited = async (deep: number, work: () => Promise<unknown>): Promise<unknown> =>
+    deep === 0 ? work() : await awaited(deep - 1, work)
+  const failing = (tx: Db) => together([awaited(9, () => tx.run(sql`select 1 / 0`)), tx.run(sql`select 1`)])
+  for (let n = 0; n < 20; n++) await expect(db.transaction(failing)).rejects.toMatchObject({ code: '22012' })
 })
 
 it('one that fails fails alone: what was undone with it is written again by itself', async () => {

@@ -36,7 +36,7 @@ const rowsOf = async (db: Database, schema: string, model: ReadModel): Promise<R
   return Object.fromEntries(found)
 }
 
-/** Batches of any sizes, some of them twice. */
+/** Batches of any sizes, some of them again with those behind them. */
 export const batches = fc.record({
   sizes: fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 1 }),
   times: fc.array(fc.integer({ min: 1, max: 2 }), { minLength: 1 }),

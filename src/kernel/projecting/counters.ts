@@ -46,8 +46,8 @@ const moving = (columns: Parameters<typeof countersMoved>[1]) =>
   )
 
 /**
- * The same within a statement that finds out itself by how much they move: parts of its WITH, behind one named `moves` with the columns id and by, one row a
- * counter and none of zero.
+ * The same within a statement that finds out itself by how much they move: parts of its WITH, once a statement, behind one named `moves` with the columns id and
+ * by, one row a counter and none of zero.
  */
 export function countersMoved(
   table: RawBuilder<unknown>,

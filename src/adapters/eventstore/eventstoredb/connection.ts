@@ -85,7 +85,7 @@ export function connect(url: string): EventStoreDBClient {
   const client = EventStoreDBClient.connectionString(url)
   const mending = client as unknown as { handleError: (call: unknown, error: Error) => Promise<void> }
   const { handleError } = mending
-  mending.handleError = (call, error) => handleError(call, error).catch(() => {})
+  mending.handleError = (call, error) => handleError.call(client, call, error).catch(() => {})
   return client
 }
 
