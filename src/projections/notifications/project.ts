@@ -195,6 +195,7 @@ const actColumns = {
 
 /** Each act's first telling and last word. An act that is there already moves the count alone, not the notification's place. */
 async function act(run: Steps<'act'>, tx: Db, t: T): Promise<void> {
+  /** `latest`: the position of the last word; at `position` it was told first. */
   const acts = new Map<string, Steps<'act'>[number] & { told: boolean; latest: number }>()
   for (const step of run) {
     const key = `${step.notificationId} ${step.actorId}`
@@ -209,8 +210,9 @@ const writeActs = writing(
   actColumns,
   (said, t: T) => sql`
     with said as (
-      select s.* from (select * from ${said}) s
-      where ${isUnseen(sql`s.latest`)} and not exists (select from ${t.gone} g where g.id in (s."postId", s."commentId", s."parentId", s."actorId", s."accountId"))),
+      select * from ${said}
+      where ${isUnseen(sql`said.latest`)}
+        and not exists (select from ${t.gone} g where g.id in (said."postId", said."commentId", said."parentId", said."actorId", said."accountId"))),
     acting as (
       select said.*, a.actor is null as fresh, said.active::int - coalesce(a.active, false)::int as by
       from said left join ${t.acts} a on a.notification = said."notificationId" and a.actor = said."actorId"
