@@ -87,6 +87,7 @@ const step = (value: unknown, key: string): unknown =>
 
 async function examples(document: OpenApiDocument): Promise<string[]> {
   const findings: string[] = []
+  const referring = registered(document)
   for (const [path, methods] of Object.entries(document.paths)) {
     for (const [method, operation] of Object.entries(methods)) {
       const contents: [string, Record<string, Media>][] = [
@@ -108,7 +109,7 @@ async function examples(document: OpenApiDocument): Promise<string[]> {
             if (value === undefined) findings.push(`${name} has no example`)
             else
               findings.push(
-                ...(await mismatch(document, media, value)).map(
+                ...(await mismatch(referring(media.schema), value)).map(
                   place => `${name}: the example is not of its form at ${place || '#'}`,
                 ),
               )
@@ -123,13 +124,18 @@ async function examples(document: OpenApiDocument): Promise<string[]> {
 const dialect = 'https://json-schema.org/draft/2020-12/schema'
 let count = 0
 
-async function mismatch(document: OpenApiDocument, { schema }: Media, value: unknown): Promise<string[]> {
+/** The models of the document as one schema that others refer to, and those that it stands for as they do so. */
+function registered(document: OpenApiDocument): (schema: unknown) => SchemaObject {
+  const models = `https://darkroom.example/models/${++count}`
+  const referring = (schema: object): SchemaObject =>
+    JSON.parse(JSON.stringify({ $schema: dialect, ...schema }).replaceAll('"#/components/schemas/', `"${models}#/$defs/`))
+  registerSchema(referring({ $defs: document.components.schemas }), models)
+  return schema => referring(schema as object)
+}
+
+async function mismatch(schema: SchemaObject, value: unknown): Promise<string[]> {
   const uri = `https://darkroom.example/schemas/${++count}`
-  const text = JSON.stringify({ $schema: dialect, ...schema, $defs: document.components.schemas }).replaceAll(
-    '"#/components/schemas/',
-    '"#/$defs/',
-  )
-  registerSchema(JSON.parse(text) as SchemaObject, uri)
+  registerSchema(schema, uri)
   try {
     const output = await validate(uri, plain(value), 'BASIC')
     return output.valid ? [] : (output.errors ?? []).map(error => `${error.instanceLocation} (${error.absoluteKeywordLocation})`)

@@ -15,20 +15,20 @@ import { authFindings, openApiFindings } from '../../support/openapi.ts'
 
 const PostId = v.pipe(v.string(), v.uuid())
 const Text = example(v.pipe(v.string(), v.maxLength(2200)), 'What <b>light</b>!')
-const Author = model('Author', v.object({ id: PostId, username: example(v.string(), 'ada') }))
-const Comment = model(
-  'Comment',
+const Writer = model('Writer', v.object({ id: PostId, username: example(v.string(), 'ada') }))
+const Remark = model(
+  'Remark',
   v.object({
     id: PostId,
-    author: Author,
+    author: Writer,
     text: Text,
     at: v.pipe(v.string(), v.isoTimestamp()),
-    parent: v.nullable(v.lazy(() => Author)),
+    parent: v.nullable(v.lazy(() => Writer)),
     likes: v.number(),
   }),
 )
-const NewComment = model(
-  'NewComment',
+const NewRemark = model(
+  'NewRemark',
   v.strictObject({ text: Text, parentId: v.optional(PostId), kind: v.picklist(['plain', 'question']) }),
 )
 
@@ -38,21 +38,21 @@ function app() {
   const comments = routes()
     .post(
       '/posts/:id/comments',
-      about('Comment on a post', { tag: 'Comments', responses: { 201: Comment }, problems: ['media_not_found'] }),
+      about('Comment on a post', { tag: 'Comments', responses: { 201: Remark }, problems: ['media_not_found'] }),
       params({ id: PostId }),
-      body(NewComment),
+      body(NewRemark),
       c => c.json({}, 201),
     )
     .get(
       '/posts/:id/comments',
-      about('A post’s comments', { tag: 'Comments', auth: 'optional', responses: { 200: listOf(Comment) } }),
+      about('A post’s comments', { tag: 'Comments', auth: 'optional', responses: { 200: listOf(Remark) } }),
       params({ id: PostId }),
       query({ ...pageQuery, depth: queryInteger(0, 3) }),
       c => c.json({}),
     )
     .get(
       '/comments/:id',
-      about('One comment', { tag: 'Comments', auth: 'none', responses: { 200: Comment }, etag: true }),
+      about('One comment', { tag: 'Comments', auth: 'none', responses: { 200: Remark }, etag: true }),
       params({ id: PostId }),
       c => c.json({}),
     )
@@ -87,8 +87,8 @@ describe('the OpenAPI document', () => {
   it('has paths in full, models by name, and parameters of the schemas that validate', async () => {
     const { paths, components } = await document()
     expect(Object.keys(paths)).toEqual(['/v1/posts/{id}/comments', '/v1/comments/{id}', '/v1/media', '/openapi.json', '/docs'])
-    expect(Object.keys(components.schemas)).toEqual(['Author', 'Comment', 'NewComment', 'Problem'])
-    expect(components.schemas.NewComment).toMatchObject({ additionalProperties: false, required: ['text', 'kind'] })
+    expect(Object.keys(components.schemas)).toEqual(['NewRemark', 'Remark', 'Writer', 'Problem'])
+    expect(components.schemas.NewRemark).toMatchObject({ additionalProperties: false, required: ['text', 'kind'] })
     const list = paths['/v1/posts/{id}/comments']!.get!
     expect(list.parameters).toEqual([
       expect.objectContaining({ name: 'id', in: 'path', required: true }),
@@ -103,7 +103,7 @@ describe('the OpenAPI document', () => {
       { $ref: '#/components/parameters/Consistency-Token' },
     ])
     expect(list.security).toEqual([{ accessToken: [] }, {}])
-    expect(list.responses[200]!.content!['application/json']!.example).toEqual({ items: [exampleOf(Comment)], nextCursor: null })
+    expect(list.responses[200]!.content!['application/json']!.example).toEqual({ items: [exampleOf(Remark)], nextCursor: null })
   })
 
   it('has every problem by its status, and no answer of the library’s validator', async () => {
@@ -150,7 +150,7 @@ describe('the OpenAPI document', () => {
   })
 
   it('two models of one name are refused', () => {
-    expect(() => model('Author', v.object({}))).toThrow('two models')
+    expect(() => model('Writer', v.object({}))).toThrow('two models')
   })
 
   it('a body that would drop unknown members is refused when it is written', () => {
@@ -167,7 +167,7 @@ describe('/docs', () => {
     expect(answer.headers.get('content-security-policy')).toMatch(/^default-src 'none'; style-src 'sha256-[\w+/=]+'; /)
     expect(html).toContain('/v1/posts/{id}/comments')
     expect(html).toContain('curl -X POST')
-    expect(html).toContain('id="model-Comment"')
+    expect(html).toContain('id="model-Remark"')
     expect(html).toContain('<tr id="validation_failed">')
     expect(html).not.toMatch(/<script|http:\/\/(?!localhost)|src=/)
   })
@@ -175,7 +175,7 @@ describe('/docs', () => {
   it('escapes all that the document says', async () => {
     const hostile = `<img src=x onerror=alert(1)>'"&`
     const page = docsPage(
-      JSON.parse(JSON.stringify(await document()).replaceAll('Comment', JSON.stringify(hostile).slice(1, -1))),
+      JSON.parse(JSON.stringify(await document()).replaceAll(/Remark|Comment/g, JSON.stringify(hostile).slice(1, -1))),
     )
     expect(page.html).not.toContain('<img')
     expect(page.html).not.toContain('<b>light')
