@@ -1,4 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises'
+import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises'
 import type { AppendExpectedRevision, AppendResult, EventData, EventStoreDBClient } from '@eventstore/db-client'
 import { Connection, type Patience, within } from './connection.ts'
 import { EventStoreUnavailable, isAnswer, isTransient } from './errors.ts'
@@ -9,6 +9,9 @@ import { EventStoreUnavailable, isAnswer, isTransient } from './errors.ts'
  */
 const inFlight = 15
 const queueLimit = 20_000
+/** Appends that are answered together, and the milliseconds for which those that have ended wait for the last of them: one that is repeated must not hold up others. */
+const groupAppends = 4 * inFlight
+const groupMs = 25
 /**
  * Milliseconds; the client makes a year of it. It sends the time at which that is over by this machine's clock, and the server compares it with its own: a node
  * whose clock is behind by more could append nothing. The server has its own limit, and we wait no longer than our patience.
@@ -19,12 +22,18 @@ const serverDecides = Number.POSITIVE_INFINITY
 type Sent = { readonly client: EventStoreDBClient; readonly answer: Promise<AppendResult>; readonly release: () => void }
 
 /**
- * Appends, repeated with the same ids at the same revision while their outcome is unknown. The client keeps what it waits for in a map that
+ * Appends in groups: what comes while a group is under way is the next one, and a group is answered at once. Answered one by one, requests trickle back
+ * in and their appends trickle out: one that comes alone costs the server three times what each of thirty costs, and our own queries and batches of
+ * projections are as many more (measured, docs/performance.md).
+ *
+ * Each is repeated with the same ids at the same revision while their outcome is unknown. The client keeps what it waits for in a map that
  * all clients of the process share: an error of one rejects the appends of all, and an answer that comes after that ends the process. So one
  * client appends, it does nothing else, and the next one is made only when nothing of it is left.
  */
 export class Appender {
   readonly #connection: Connection
+  readonly #waiting: (() => Promise<() => void>)[] = []
+  #grouping: Promise<void> | null = null
   readonly #sent = new Set<Sent>()
   readonly #queue: (() => void)[] = []
   #free = inFlight
@@ -35,13 +44,47 @@ export class Appender {
   }
 
   /** @throws the client's errors, EventStoreUnavailable after `total` milliseconds without an answer */
-  async append(
+  append(
     stream: string,
     events: EventData[],
     expectedRevision: AppendExpectedRevision,
     patience: Patience,
   ): Promise<AppendResult> {
+    if (this.#waiting.length >= queueLimit) return Promise.reject(new EventStoreUnavailable('too many appends are waiting'))
     const deadline = performance.now() + patience.total
+    return new Promise((resolve, reject) => {
+      this.#waiting.push(() =>
+        this.#repeated(stream, events, expectedRevision, patience, deadline).then(
+          result => () => resolve(result),
+          error => () => reject(error),
+        ),
+      )
+      this.#grouping ??= this.#groups()
+    })
+  }
+
+  async #groups(): Promise<void> {
+    // What comes in one turn belongs together.
+    await turn()
+    while (this.#waiting.length > 0) {
+      const group = this.#waiting.splice(0, groupAppends).map(send => send())
+      let answers: (() => void)[] | null = []
+      for (const sent of group) sent.then(answer => (answers === null ? answer() : answers.push(answer)))
+      await within(groupMs, Promise.all(group)).catch(() => {})
+      const ended = answers
+      answers = null
+      for (const answer of ended) answer()
+    }
+    this.#grouping = null
+  }
+
+  async #repeated(
+    stream: string,
+    events: EventData[],
+    expectedRevision: AppendExpectedRevision,
+    patience: Patience,
+    deadline: number,
+  ): Promise<AppendResult> {
     for (let attempt = 1; ; attempt++) {
       try {
         await this.#slot(deadline)
