@@ -34,8 +34,19 @@ export async function asOfOne<T>(
   at: () => T,
   apart: readonly Lacking[] = [],
 ): Promise<T> {
+  await changes.follow(db)
+  return asFollowed(changes, db, looks, at, apart)
+}
+
+/** The same, where changes were followed just before. */
+async function asFollowed<T>(
+  changes: Changes,
+  db: Database,
+  looks: readonly Lacking[],
+  at: () => T,
+  apart: readonly Lacking[] = [],
+): Promise<T> {
   try {
-    await changes.follow(db)
     for (let loads = 0; ; loads++) {
       const value = at()
       const lacking = looks.filter(look => look.lacks())
@@ -214,7 +225,7 @@ export class Kept<Row extends { readonly id: string }> implements Dropping {
     const kept = this.#rows.get(id)
     if (kept !== undefined) return kept
     const look = this.look()
-    return asOfOne(this.#parts.changes, db, [look], () => look.get(id))
+    return asFollowed(this.#parts.changes, db, [look], () => look.get(id))
   }
 
   /** Drops rows that were changed, and those whose owners are gone. */
