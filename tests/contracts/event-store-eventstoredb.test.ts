@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { openEventStoreDb } from '../../src/adapters/eventstore/eventstoredb.ts'
 import { noStream } from '../../src/kernel/ports/event-store.ts'
 import type { Log } from '../../src/kernel/ports/log.ts'
@@ -61,6 +61,26 @@ it(`shares one log between namespaces without mixing them (${given ? 'EventStore
     await one.close()
     await other.close()
     await server?.close()
+  }
+})
+
+it('answers appends while one before them waits for its own answer (the wire only)', async () => {
+  const server = await WireServer.start()
+  const store = await openEventStoreDb({ url: server.url, namespace: '', log })
+  try {
+    await store.append('test-1', [storedEvent()], noStream)
+    const ended: string[] = []
+    server.mute = true
+    const stuck = store.append('test-2', [storedEvent()], noStream).then(() => ended.push('stuck'))
+    await vi.waitFor(() => expect(server.arrived).toHaveLength(2))
+    server.mute = false
+    const others = ['test-3', 'test-4'].map(one => store.append(one, [storedEvent()], noStream).then(() => ended.push(one)))
+    await Promise.all([stuck, ...others])
+    expect(ended).toEqual(['test-3', 'test-4', 'stuck'])
+    expect(server.log.stream('test-2')).toHaveLength(1)
+  } finally {
+    await store.close()
+    await server.close()
   }
 })
 
