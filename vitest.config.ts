@@ -15,7 +15,8 @@ export default defineConfig(({ mode }) => {
     env: { FAULT_SEED, FAULT_POINTS },
     globalSetup: ['tests/support/global.ts'],
     pool: 'forks',
-    // A file shares nothing with another but what src keeps in modules, which is nothing of a network: three workers load the code once each.
+    // Three workers load the code once each. A file shares with those before it what modules keep: what is left open there, as the one EventStoreDB
+    // that a process appends to, is found by the next file that opens another.
     isolate: false,
     maxWorkers: 3,
     testTimeout: 60_000,

@@ -16,11 +16,12 @@ const lookedAt = 64
 
 /** Of some of the answers the one whose length is nearest to their mean: what is beside it must have as much to serialise. */
 async function usualPage({ url }: Deployment, requests: readonly Sent[]): Promise<{ page: object; bytes: number }> {
-  const every = Math.ceil(requests.length / lookedAt)
+  // An odd distance: who asks goes round by a power of two.
+  const every = Math.ceil(requests.length / lookedAt) | 1
   const pages: { page: object; bytes: number }[] = []
   for (const { path, headers } of requests.filter((_, n) => n % every === 0)) {
     const page = await call<object>(url, 'GET', path.slice(3), { headers })
-    pages.push({ page, bytes: JSON.stringify(page).length })
+    pages.push({ page, bytes: Buffer.byteLength(JSON.stringify(page)) })
   }
   const mean = pages.reduce((sum, { bytes }) => sum + bytes, 0) / pages.length
   return pages.reduce((best, one) => (Math.abs(one.bytes - mean) < Math.abs(best.bytes - mean) ? one : best))
@@ -29,12 +30,12 @@ async function usualPage({ url }: Deployment, requests: readonly Sent[]): Promis
 /** Some paths over HTTP, beside a route that has nothing to do but serialise an answer as long as theirs are on average. */
 async function beside(parts: Parts, work: string, requests: readonly Sent[], aim: string, check: string): Promise<Line> {
   const { deployment, generator, bare } = parts
-  const { page, bytes } = await usualPage(deployment, requests)
-  await bare.serve({ page })
   // What is measured is a server that has run for a while; what the first requests take, which find nothing kept, is told beside it.
   const warming = await allWell(
     generator.run({ kind: 'http', url: deployment.url, requests, once: true, inFlight, seconds: mostAsking }),
   )
+  const { page, bytes } = await usualPage(deployment, requests)
+  await bare.serve({ page })
   const { ours, limit, cpu } = await sideBySide(
     parts,
     () => ({ kind: 'http', url: deployment.url, requests, once: false }),

@@ -119,6 +119,23 @@ it('keeps what was read while something was noted that drops nothing that is kep
   expect(asked.flat().filter(id => id === one)).toHaveLength(1)
 })
 
+it('asks twice for a row that is not kept: what has changed, and whether that has while it was read', async () => {
+  const one = await added('one')
+  await wordsOf(await added('another'))
+  let questions = 0
+  const counting = {
+    ...kernel.db,
+    runCompiled(name: string, text: string, values: readonly unknown[]) {
+      questions++
+      return kernel.db.runCompiled<never>(name, text, values)
+    },
+  }
+  expect((await kept.row(counting, one))?.word).toBe('one')
+  expect(questions).toBe(2)
+  expect((await kept.row(counting, one))?.word).toBe('one')
+  expect(questions).toBe(3)
+})
+
 it('follows changes once for a request, and anew once it has read anything, while it reads, and when it is over', async () => {
   const one = await added('one')
   await wordsOf(one)

@@ -87,51 +87,52 @@ const step = (value: unknown, key: string): unknown =>
 
 async function examples(document: OpenApiDocument): Promise<string[]> {
   const findings: string[] = []
-  const referring = registered(document)
-  for (const [path, methods] of Object.entries(document.paths)) {
-    for (const [method, operation] of Object.entries(methods)) {
-      const contents: [string, Record<string, Media>][] = [
-        ['body', operation.requestBody?.content ?? {}],
-        ...Object.entries(operation.responses).map(([status, { content }]): [string, Record<string, Media>] => [
-          status,
-          content ?? {},
-        ]),
-      ]
-      for (const [place, content] of contents) {
-        for (const [type, media] of Object.entries(content).filter(([type]) => type.endsWith('json'))) {
-          const name = `${method.toUpperCase()} ${path} ${place} (${type})`
-          const values = media.examples
-            ? Object.values(media.examples).map(each =>
-                'value' in each ? each.value : document.components.examples[each.$ref.split('/').at(-1)!]?.value,
-              )
-            : [media.example]
-          for (const value of values) {
-            if (value === undefined) findings.push(`${name} has no example`)
-            else
-              findings.push(
-                ...(await mismatch(referring(media.schema), value)).map(
-                  place => `${name}: the example is not of its form at ${place || '#'}`,
-                ),
-              )
+  const models = `https://darkroom.example/models/${++count}`
+  // The models are one schema that the others refer to.
+  const referring = (schema: unknown): SchemaObject =>
+    JSON.parse(
+      JSON.stringify({ $schema: dialect, ...(schema as object) }).replaceAll('"#/components/schemas/', `"${models}#/$defs/`),
+    )
+  registerSchema(referring({ $defs: document.components.schemas }), models)
+  try {
+    for (const [path, methods] of Object.entries(document.paths)) {
+      for (const [method, operation] of Object.entries(methods)) {
+        const contents: [string, Record<string, Media>][] = [
+          ['body', operation.requestBody?.content ?? {}],
+          ...Object.entries(operation.responses).map(([status, { content }]): [string, Record<string, Media>] => [
+            status,
+            content ?? {},
+          ]),
+        ]
+        for (const [place, content] of contents) {
+          for (const [type, media] of Object.entries(content).filter(([type]) => type.endsWith('json'))) {
+            const name = `${method.toUpperCase()} ${path} ${place} (${type})`
+            const values = media.examples
+              ? Object.values(media.examples).map(each =>
+                  'value' in each ? each.value : document.components.examples[each.$ref.split('/').at(-1)!]?.value,
+                )
+              : [media.example]
+            for (const value of values) {
+              if (value === undefined) findings.push(`${name} has no example`)
+              else
+                findings.push(
+                  ...(await mismatch(referring(media.schema), value)).map(
+                    place => `${name}: the example is not of its form at ${place || '#'}`,
+                  ),
+                )
+            }
           }
         }
       }
     }
+    return findings
+  } finally {
+    unregisterSchema(models)
   }
-  return findings
 }
 
 const dialect = 'https://json-schema.org/draft/2020-12/schema'
 let count = 0
-
-/** The models of the document as one schema that others refer to, and those that it stands for as they do so. */
-function registered(document: OpenApiDocument): (schema: unknown) => SchemaObject {
-  const models = `https://darkroom.example/models/${++count}`
-  const referring = (schema: object): SchemaObject =>
-    JSON.parse(JSON.stringify({ $schema: dialect, ...schema }).replaceAll('"#/components/schemas/', `"${models}#/$defs/`))
-  registerSchema(referring({ $defs: document.components.schemas }), models)
-  return schema => referring(schema as object)
-}
 
 async function mismatch(schema: SchemaObject, value: unknown): Promise<string[]> {
   const uri = `https://darkroom.example/schemas/${++count}`

@@ -44,7 +44,7 @@ export const batches = fc.record({
 
 const scratch = new WeakMap<Database, Map<ReadModel, string>>()
 
-/** An empty schema of the model. The same one each time: what is planned for it once serves all runs of a property. */
+/** An empty schema of the model, for one at a time. The same one each time: what is planned for it once serves all runs of a property. */
 async function emptySchema(db: Database, model: ReadModel): Promise<string> {
   const made = scratch.get(db) ?? new Map<ReadModel, string>()
   scratch.set(db, made)

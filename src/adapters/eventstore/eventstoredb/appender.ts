@@ -9,7 +9,10 @@ import { EventStoreUnavailable, isAnswer, isTransient } from './errors.ts'
  */
 const inFlight = 15
 const queueLimit = 20_000
-/** Appends that are answered together, and the milliseconds for which those that have ended wait for the last of them: one that is repeated must not hold up others. */
+/**
+ * Appends that are answered together: some more than wait on a busy server, so that few are left for the next group (15 and 60 made as many likes). And the
+ * milliseconds for which those that have ended wait for the last of them, at most: several times what a group takes, for one that is repeated must not hold up others.
+ */
 const groupAppends = 4 * inFlight
 const groupMs = 25
 /**
@@ -33,7 +36,7 @@ type Sent = { readonly client: EventStoreDBClient; readonly answer: Promise<Appe
 export class Appender {
   readonly #connection: Connection
   readonly #waiting: (() => Promise<() => void>)[] = []
-  #grouping: Promise<void> | null = null
+  #grouping = false
   readonly #sent = new Set<Sent>()
   readonly #queue: (() => void)[] = []
   #free = inFlight
@@ -50,7 +53,8 @@ export class Appender {
     expectedRevision: AppendExpectedRevision,
     patience: Patience,
   ): Promise<AppendResult> {
-    if (this.#waiting.length >= queueLimit) return Promise.reject(new EventStoreUnavailable('too many appends are waiting'))
+    if (this.#waiting.length + this.#queue.length >= queueLimit)
+      return Promise.reject(new EventStoreUnavailable('too many appends are waiting'))
     const deadline = performance.now() + patience.total
     return new Promise((resolve, reject) => {
       this.#waiting.push(() =>
@@ -59,11 +63,13 @@ export class Appender {
           error => () => reject(error),
         ),
       )
-      this.#grouping ??= this.#groups()
+      if (!this.#grouping) void this.#groups()
     })
   }
 
+  /** Never rejects: each append is told its own outcome. */
   async #groups(): Promise<void> {
+    this.#grouping = true
     // What comes in one turn belongs together.
     await turn()
     while (this.#waiting.length > 0) {
@@ -75,7 +81,7 @@ export class Appender {
       answers = null
       for (const answer of ended) answer()
     }
-    this.#grouping = null
+    this.#grouping = false
   }
 
   async #repeated(
@@ -168,11 +174,12 @@ export class Appender {
   }
 
   async #slot(deadline: number): Promise<void> {
+    // While it waited for its group. With no time left the client would be taken for one that does not answer.
+    if (performance.now() >= deadline) throw new EventStoreUnavailable('EventStoreDB did not answer in time')
     if (this.#free > 0) {
       this.#free--
       return
     }
-    if (this.#queue.length >= queueLimit) throw new EventStoreUnavailable('too many appends are waiting')
     await new Promise<void>((resolve, reject) => {
       const next = (): void => {
         clearTimeout(timer)
