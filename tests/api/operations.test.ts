@@ -48,7 +48,7 @@ it('shows metrics and read models on loopback outside production', async () => {
   expect(metrics.body).toMatch(/^darkroom_http_request_seconds_count\{method="GET",route="\/healthz",status="200"\} [1-9]/m)
   // On a log that others write to, too, positions are passed all the time.
   await expect
-    .poll(async () => (await app.get('/metrics')).body)
+    .poll(async () => (await app.get('/metrics')).body, { timeout: 10_000 })
     .toMatch(/^darkroom_consumer_lag_positions\{consumer="feed"\} 0$/m)
   const ops = await app.get('/ops')
   expect(ops.body.readModels.map(({ name }: { name: string }) => name)).toEqual(
