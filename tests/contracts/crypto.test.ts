@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import * as argon2 from '@node-rs/argon2'
 import * as bcrypt from '@node-rs/bcrypt'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, vi } from 'vitest'
 import { accessTokens } from '../../src/adapters/crypto/access-tokens.ts'
 import { passwords } from '../../src/adapters/crypto/passwords.ts'
 import { Problem } from '../../src/kernel/problem.ts'
@@ -55,6 +55,48 @@ describe('passwords', () => {
       expect(await ending.hash(password)).toMatch(/^\$argon2id/)
       await ending.close()
     }
+  })
+
+  describe('beside a thread that answers requests', () => {
+    /** What happened, in its order: which hash was begun, and after which it was looked how busy that thread is. */
+    const answering = (share: number) => {
+      const happened: string[] = []
+      let begun = 0
+      const utilisation = () => {
+        const n = ++begun
+        happened.push(`begun ${n}`)
+        return () => {
+          happened.push(`looked ${n}`)
+          return share
+        }
+      }
+      return { happened, hashing: passwords({ atOnce: 1, utilisation }) }
+    }
+
+    it('that has room are hashed one behind the other', async () => {
+      const { happened, hashing } = answering(0.7)
+      for (const password of ['one', 'another']) await hashing.hash(password)
+      await vi.waitFor(() => expect(happened).toEqual(['begun 1', 'looked 1', 'begun 2', 'looked 2']))
+      await hashing.close()
+    })
+
+    it('that is full are hashed after a rest, and not kept waiting for ever', async () => {
+      const { happened, hashing } = answering(1)
+      for (const password of ['one', 'another']) expect(await hashing.hash(password)).toMatch(/^\$argon2id/)
+      const second = happened.indexOf('begun 2')
+      expect(new Set(happened.slice(0, second))).toEqual(new Set(['begun 1', 'looked 1']))
+      expect(happened.slice(second)).not.toContain('looked 1')
+      await hashing.close()
+    })
+
+    it('that is full are refused where hashing ends before they are begun', async () => {
+      const { happened, hashing } = answering(1)
+      await hashing.hash('a password')
+      const refused = expect(hashing.hash('another')).rejects.toMatchObject({ code: 'unavailable' })
+      await hashing.close()
+      await refused
+      expect(happened).not.toContain('begun 2')
+    })
   })
 
   it('that cannot be verified say so without naming password or hash', async () => {

@@ -1,4 +1,6 @@
 import { availableParallelism } from 'node:os'
+import { performance } from 'node:perf_hooks'
+import { setTimeout as pause } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import * as argon2 from '@node-rs/argon2'
 import { bounded } from '../../kernel/bounded.ts'
@@ -12,14 +14,33 @@ const parameters = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const
 /** The hash of a random password nobody knows, made with those parameters. */
 const nobodys = '$argon2id$v=19$m=19456,t=2,p=1$+vr2hh1JB5HGE+QHUOPaxg$zk5UtCseeWDBGLVGa6XKYrQFdCb61H12KFkOIBgkWP0'
 
+/** The share of its time for which this thread runs when it counts as full: what is asked of it queues more and more from there on. */
+const full = 0.7
+/** How long a hashing thread rests at most, in times of what its hash took: it gets a quarter of a core then. */
+const longestRest = 3
+/** Milliseconds between two looks whether there is room. */
+const lookEvery = 5
+
+/** Says for what share of the time since it was made this thread has run. */
+const utilisationFromHere = (): (() => number) => {
+  const before = performance.eventLoopUtilization()
+  return () => performance.eventLoopUtilization(before).utilization
+}
+
 const isBcrypt = (hash: string): boolean => /^\$2[aby]\$/.test(hash)
 
 /**
- * argon2id and, for hashes that came from elsewhere, bcrypt, on threads of their own and of lower priority, with a short queue: hashing starves nothing else.
+ * argon2id and, for hashes that came from elsewhere, bcrypt, on threads of their own and of lower priority, with a short queue. While the thread that answers
+ * requests is full a hashing thread rests after each hash, for three times as long as that took at most: whoever signs in waits, not who only reads.
  * @param atOnce hashes computed at the same time: two, and never on all cores
  * @param queue how many more may wait
+ * @param utilisation says of each hash, from its beginning on, for what share of the time the answering thread has run (0 to 1)
  */
-export function passwords({ atOnce = Math.min(2, Math.max(1, availableParallelism() - 1)), queue = 100 } = {}): Passwords & {
+export function passwords({
+  atOnce = Math.min(2, Math.max(1, availableParallelism() - 1)),
+  queue = 100,
+  utilisation = utilisationFromHere,
+} = {}): Passwords & {
   /** Ends the threads; what waits for them is rejected. */
   close(): Promise<void>
 } {
@@ -29,7 +50,7 @@ export function passwords({ atOnce = Math.min(2, Math.max(1, availableParallelis
     turn(() => {
       let thread = [...threads].find(({ busy }) => !busy)
       if (thread === undefined) {
-        const started = new HashingThread(() => threads.delete(started))
+        const started = new HashingThread(utilisation, () => threads.delete(started))
         threads.add(started)
         thread = started
       }
@@ -56,9 +77,13 @@ export function passwords({ atOnce = Math.min(2, Math.max(1, availableParallelis
 /** A thread that does one job at a time. It keeps no process alive. */
 class HashingThread {
   readonly #worker = new Worker(new URL('./hashing-thread.ts', import.meta.url), { execArgv: [], env: {} })
+  readonly #utilisation: () => () => number
   #waiting: { resolve: (value: string | boolean) => void; reject: (error: Error) => void } | null = null
+  /** Resolves when the thread has rested after its last job. */
+  #rested: Promise<void> = Promise.resolve()
 
-  constructor(ended: () => void) {
+  constructor(utilisation: () => () => number, ended: () => void) {
+    this.#utilisation = utilisation
     this.#worker.unref()
     this.#worker.on('message', (answer: HashingAnswer) => {
       if ('value' in answer) this.#settle()?.resolve(answer.value)
@@ -85,11 +110,25 @@ class HashingThread {
     return waiting
   }
 
-  run(job: HashingJob): Promise<string | boolean> {
-    return new Promise((resolve, reject) => {
-      this.#waiting = { resolve, reject }
-      this.#worker.postMessage(job)
-    })
+  async run(job: HashingJob): Promise<string | boolean> {
+    const { promise, resolve, reject } = Promise.withResolvers<string | boolean>()
+    this.#waiting = { resolve, reject }
+    // Or throws, where the thread ends meanwhile.
+    await Promise.race([this.#rested, promise])
+    const used = this.#utilisation()
+    const began = performance.now()
+    this.#worker.postMessage(job)
+    try {
+      return await promise
+    } finally {
+      this.#rested = this.#rest(used, performance.now() - began)
+    }
+  }
+
+  /** Waits while the answering thread is full, but not for long: else nobody could sign in as long as others read. */
+  async #rest(used: () => number, took: number): Promise<void> {
+    const until = performance.now() + longestRest * took
+    while (performance.now() < until && used() > full) await pause(lookEvery, undefined, { ref: false })
   }
 
   async close(): Promise<void> {

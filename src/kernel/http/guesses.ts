@@ -35,6 +35,13 @@ const countQuery = query<{ keys: readonly string[] }, { key: string; points: num
       expire = case when g.expire <= ${nowMs} then excluded.expire else least(g.expire, excluded.expire) end
     returning key, points, expire - ${nowMs} as left`,
 )
+/** One statement, for it stands in the way of every sign-in. It locks in the order in which they are counted too. */
+const forgetQuery = query<{ keys: readonly string[]; pair: string }, never>(
+  p => sql`
+    with own as materialized (select key from kernel.guesses where key = any(${p.keys}::text[]) order by key for update),
+      gone as (delete from kernel.guesses g using own where g.key = own.key and own.key = ${p.pair})
+    update kernel.guesses g set points = points - 1 from own where g.key = own.key and own.key <> ${p.pair}`,
+)
 
 /**
  * Limits guesses in `kernel.guesses`.
@@ -65,11 +72,8 @@ export function guessLimiter(db: Db, { key, on }: { key: Buffer; on: boolean }):
     },
     async succeeded(kind, subject, clientAddress) {
       if (!counts(kind)) return
-      const { pair, ...wide } = keysOf(kind, subject, clientAddress)
-      await db.run(sql`delete from kernel.guesses where key = ${pair}`)
-      await db.run(sql`
-        update kernel.guesses g set points = points - 1
-        from (select key from kernel.guesses where key = any(${sql.val(Object.values(wide))}::text[]) order by key for update) own where g.key = own.key`)
+      const keys = keysOf(kind, subject, clientAddress)
+      await forgetQuery(db, { keys: Object.values(keys), pair: keys.pair })
     },
   }
 }
