@@ -203,7 +203,7 @@ describe('an erasure', () => {
     const receipt = await app.get(`/erasures/${erasure.id}`, {
       after: app.app.commands.reading === undefined ? null : answer.token,
     })
-    await app.app.commands.settled(head, [{ key: 'accounts_v2' } as never])
+    await app.app.commands.settled(head, [{ key: 'accounts_v3' } as never])
     expect((await app.get(`/erasures/${erasure.id}`)).body).toMatchObject({ id: erasure.id, status: 'completed' })
     expect(receipt.status).toBe(200)
     expect((await app.get('/erasures/ffffffff-ffff-4fff-bfff-ffffffffffff')).status).toBe(404)

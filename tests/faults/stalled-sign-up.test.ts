@@ -63,7 +63,7 @@ const outcome = (work: Promise<{ accountId: string }>): Promise<string> =>
 /** How many accounts say that this is their name. */
 async function holders(username: string): Promise<number> {
   await allSettled(app)
-  return (await app.app.db.run(sql`select id from accounts_v2.accounts where username = ${username}`)).length
+  return (await app.app.db.run(sql`select id from accounts_v3.accounts where username = ${username}`)).length
 }
 
 describe('two at once for one name, one of them stalled', () => {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { Changes } from '../../src/kernel/projecting/changes.ts'
 import { readModel } from '../../src/kernel/projecting/model.ts'
-import { changesTable, noteChanges } from '../../src/kernel/projecting/notes.ts'
+import { changesTable, mostFollowed, noteChanges } from '../../src/kernel/projecting/notes.ts'
 import { sql } from '../../src/kernel/sql.ts'
 import { type TestKernel, testKernel } from '../support/kernel.ts'
 
@@ -21,6 +21,29 @@ beforeAll(async () => {
   await kernel.db.run(sql`insert into kernel.consumers (key, checkpoint) values (${model.key}, 0) on conflict (key) do nothing`)
 })
 afterAll(() => kernel.close())
+
+it('keeps the newest notes, more than anybody follows, however many come', async () => {
+  const noted = (from: number, many: number) =>
+    kernel.db.transaction(tx =>
+      noteChanges(
+        tx,
+        changes,
+        Array.from({ length: many }, (_, n) => ({ key: randomUUID(), owner: false, position: from + n })),
+      ),
+    )
+  let position = 1
+  for (const many of [1, 700, 3_500, 1, 900, 1_300, 5, 2_100, 40, 1_999]) {
+    await noted(position, many)
+    position += many
+    const [kept] = await kernel.db.run<{ rows: number; oldest: number; newest: number }>(
+      sql`select count(*)::int as rows, min(position) as oldest, max(position) as newest from ${changes}`,
+    )
+    expect(kept).toEqual({ rows: kept!.rows, oldest: position - kept!.rows, newest: position - 1 })
+    expect(kept!.rows).toBeGreaterThanOrEqual(Math.min(position - 1, 2 * mostFollowed))
+    expect(kept!.rows).toBeLessThan(4 * mostFollowed + many)
+  }
+  await kernel.db.run(sql`delete from ${changes}`)
+})
 
 it('finds what is new by the index alone, however large and unordered many changes have left the table', async () => {
   await kernel.db.run(sql`alter table ${changes} set (autovacuum_enabled = false)`)

@@ -25,11 +25,15 @@ export const recorded = <E extends Event>(events: readonly (E & { minute?: numbe
 
 export type Rows = Readonly<Record<string, readonly Record<string, unknown>[]>>
 
+/** Of notes what they come to: they are as many as batches, and said again where a batch comes again. */
 const rowsOf = async (db: Database, schema: string, model: ReadModel): Promise<Rows> => {
   const found: [string, Record<string, unknown>[]][] = []
-  for (const table of Object.keys(model.tables)) {
+  for (const [table, { passing }] of Object.entries(model.tables)) {
+    const from = passing
+      ? `(select key, bool_or(owner) as owner, max(position) as position from ${schema}.${table} group by key)`
+      : `${schema}.${table}`
     const rows = await db.run<{ row: Record<string, unknown> }>(
-      sql.raw(`select to_jsonb(t) as row from ${schema}.${table} t order by t::text`),
+      sql.raw(`select to_jsonb(t) as row from ${from} t order by t::text`),
     )
     found.push([table, rows.map(({ row }) => row)])
   }

@@ -1,7 +1,7 @@
 import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises'
 import { type Db, OneRequest, query, type RawBuilder, sql } from '../sql.ts'
 import type { ReadModel } from './model.ts'
-import { anyRow, type Change } from './notes.ts'
+import { anyRow, type Change, mostFollowed } from './notes.ts'
 
 export type Noting = ReadModel & { readonly t: { readonly changes: RawBuilder<unknown> } }
 
@@ -10,9 +10,6 @@ type Noted = { readonly model: number } & (
   | (Change & { readonly fence: null })
   | { readonly key: null; readonly position: null; readonly fence: number | null }
 )
-
-/** More changes of a model than this are not followed one by one: all that is kept of it is dropped. */
-const mostChanges = 1_000
 
 /** Questions that may be under way at once: what is asked meanwhile waits for the next, but no longer than so many milliseconds. */
 const questionsAtOnce = 2
@@ -94,7 +91,7 @@ export class Changes {
       const [first] = noted
       const fence = first!.key === null ? first!.fence : known[`fence${index}`]
       // Another one may have been learned meanwhile by who asked later.
-      if (noted.length >= mostChanges || fence !== one.fence) await this.#startOver(db, one)
+      if (noted.length >= mostFollowed || fence !== one.fence) await this.#startOver(db, one)
       else this.#learn(one, noted)
     }
   }
@@ -142,7 +139,7 @@ export class Changes {
         ({ model: { t } }, index) => sql`
           (select ${sql.lit(index)}::int, null::bigint, key, owner, position from ${t.changes}
            where position > ${p[`after${index}`]!}::bigint and position < ${sql.lit(Number.MAX_SAFE_INTEGER)}::bigint
-           order by position limit ${sql.lit(mostChanges)})`,
+           order by position limit ${sql.lit(mostFollowed)})`,
       )
       return sql.join([fences, ...notes], sql` union all `)
     })

@@ -46,7 +46,7 @@ function patchOf(event: Event): Patch {
 /** Who the accounts are, how they sign in, and the receipts of those that were erased. */
 export const accountsModel = readModel<AccountEvent>()({
   name: 'accounts',
-  version: 2,
+  version: 3,
   // All that stand in an account's stream, for each moves its revision.
   events: [
     SignedUp,

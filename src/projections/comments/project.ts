@@ -18,7 +18,7 @@ type Moved = { post: string; parent: string | null }
 /** Comments and replies. With a top-level comment go its replies, with a post all of it, with an account what it wrote and what stands under its posts. */
 export const commentsModel = readModel<Seen>()({
   name: 'comments',
-  version: 2,
+  version: 3,
   events: [...commentEvents, PostDeleted, AccountErased],
   tables,
   changes: changesOf,

@@ -21,7 +21,7 @@ const counter = ['subject', 'likes'] as const
  */
 export const likesModel = readModel<Seen>()({
   name: 'likes',
-  version: 3,
+  version: 4,
   events: [...likeEvents, PostDeleted, CommentDeleted, AccountErased],
   tables,
   changes: changesOf,

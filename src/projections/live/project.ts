@@ -9,7 +9,7 @@ import type { EventsOf, Recorded } from '../../kernel/events.ts'
 import { type JournalRow, journalKept, type LiveFact } from '../../kernel/live/journal.ts'
 import { readModel, type Tables } from '../../kernel/projecting/model.ts'
 import { writing } from '../../kernel/rows.ts'
-import { sql } from '../../kernel/sql.ts'
+import { type RawBuilder, sql } from '../../kernel/sql.ts'
 import { tables } from './tables.ts'
 
 const events = [
@@ -82,6 +82,8 @@ function factsOf(event: Recorded<LiveEvent>): LiveFact[] {
 /** Rows after which what is too old is taken away, or the beginning of an hour: looking for it in each batch costs more than it finds. */
 const trimmedEvery = 1_000
 const hourOf = (at: string): number => Math.floor(Date.parse(at) / 3_600_000)
+/** The hour of the last row that this process wrote into each journal. */
+const hours = new WeakMap<RawBuilder<unknown>, number>()
 
 const columns = {
   ordinal: 'bigint',
@@ -93,10 +95,10 @@ const columns = {
   ids: 'json',
 } as const
 
-/** Gives the rows their seq. Answers the first one's, and when the last one before them was. */
+/** Gives the rows their seq. Answers the first one's. */
 const write = writing(
   columns,
-  (said, t: Tables<keyof typeof tables>) => sql<{ first: number; before: string | null }>`
+  (said, t: Tables<keyof typeof tables>) => sql<{ first: number }>`
     with said as (select * from ${said}),
     sum as (select count(*) as n, max(position) as position from said),
     head as (
@@ -106,7 +108,7 @@ const write = writing(
     written as (
       insert into ${t.journal} (seq, position, at, kind, key, type, ids)
       select first + ordinal, position, at, kind, key, type, ids from head, said)
-    select first, (select at from ${t.journal} order by seq desc limit 1) as before from head`,
+    select first from head`,
 )
 
 /** The live journal: what happened since it began, in the log's order, for whom. State: what is not kept any more cannot be made again. */
@@ -126,10 +128,12 @@ export const liveModel = readModel<LiveEvent>()({
       t,
       facts.map((fact, ordinal) => ({ ordinal, ...fact })),
     )
-    const { first, before } = head!
+    const { first } = head!
     const live: JournalRow[] = facts.map((fact, index) => ({ seq: first + index, ...fact }))
     const isDue = Math.floor((first + facts.length - 1) / trimmedEvery) > Math.floor((first - 1) / trimmedEvery)
-    if (isDue || (before !== null && hourOf(before) !== hourOf(last.at))) {
+    const hour = hourOf(last.at)
+    if (isDue || hours.get(t.journal) !== hour) {
+      hours.set(t.journal, hour)
       const kept = new Date(Date.parse(last.at) - journalKept).toISOString()
       await tx.run(sql`delete from ${t.journal} where at < ${kept}`)
     }

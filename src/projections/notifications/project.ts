@@ -50,7 +50,7 @@ type Steps<Kind extends Step['kind']> = readonly Extract<Step, { kind: Kind }>[]
 /** What each account is told of others' acts: by ids alone, no word of anybody. */
 export const notificationsModel = readModel<E>()({
   name: 'notifications',
-  version: 2,
+  version: 3,
   events: [
     ...notifyingEvents,
     Unliked,

@@ -16,7 +16,7 @@ type Seen = EventOf<typeof PostPublished | typeof PostEdited | typeof PostDelete
 /** Posts, their pictures in order, and how many an author's profile counts. */
 export const postsModel = readModel<Seen>()({
   name: 'posts',
-  version: 3,
+  version: 4,
   events: [PostPublished, PostEdited, PostDeleted, AccountErased],
   tables: postTables,
   changes: changesOf,

@@ -120,7 +120,7 @@ async function write(table: Said['table'], edges: readonly Said[], tx: Db, t: T)
 /** Who follows, asks, blocks and counts whom among their close friends. */
 export const relationshipsModel = readModel<RelationshipsEvent>()({
   name: 'relationships',
-  version: 2,
+  version: 3,
   events: [...relationshipEvents, AccountErased],
   tables,
   changes: changesOf,

@@ -26,7 +26,7 @@ type SessionsEvent = SessionEvent | EventOf<typeof AccountErased>
 /** Who is signed in, and until when: what every request asks. */
 export const sessionsModel = readModel<SessionsEvent>()({
   name: 'sessions',
-  version: 2,
+  version: 3,
   events: [SessionStarted, SessionRefreshed, SessionConfirmed, SessionEnded, AccountErased],
   tables,
   changes: changeOf,
