@@ -16,7 +16,7 @@ const nobodys = '$argon2id$v=19$m=19456,t=2,p=1$+vr2hh1JB5HGE+QHUOPaxg$zk5UtCsee
 
 /** The share of its time for which this thread runs when it counts as full: what is asked of it queues more and more from there on. */
 const full = 0.7
-/** How long a hashing thread rests at most, in times of what its hash took: it gets a quarter of a core then. */
+/** How long a hashing thread rests at most, in times of what its hash took: it works for a quarter of the time then. */
 const longestRest = 3
 /** Milliseconds between two looks whether there is room. */
 const lookEvery = 5
@@ -48,7 +48,8 @@ export function passwords({
   const threads = new Set<HashingThread>()
   const run = <Value extends string | boolean>(job: HashingJob): Promise<Value> =>
     turn(() => {
-      let thread = [...threads].find(({ busy }) => !busy)
+      const free = [...threads].filter(({ busy }) => !busy)
+      let thread = free.find(({ resting }) => !resting) ?? (threads.size < atOnce ? undefined : free[0])
       if (thread === undefined) {
         const started = new HashingThread(utilisation, () => threads.delete(started))
         threads.add(started)
@@ -79,7 +80,8 @@ class HashingThread {
   readonly #worker = new Worker(new URL('./hashing-thread.ts', import.meta.url), { execArgv: [], env: {} })
   readonly #utilisation: () => () => number
   #waiting: { resolve: (value: string | boolean) => void; reject: (error: Error) => void } | null = null
-  /** Resolves when the thread has rested after its last job. */
+  /** Whether it rests after its last job, and what resolves when it has. */
+  resting = false
   #rested: Promise<void> = Promise.resolve()
 
   constructor(utilisation: () => () => number, ended: () => void) {
@@ -128,7 +130,9 @@ class HashingThread {
   /** Waits while the answering thread is full, but not for long: else nobody could sign in as long as others read. */
   async #rest(used: () => number, took: number): Promise<void> {
     const until = performance.now() + longestRest * took
+    this.resting = true
     while (performance.now() < until && used() > full) await pause(lookEvery, undefined, { ref: false })
+    this.resting = false
   }
 
   async close(): Promise<void> {

@@ -32,7 +32,8 @@ type Parts<E extends Event, Name extends string> = {
   /** What an event may change of the rows that processes keep, by the event alone. A model that says so has the table `changes`. */
   readonly changes?: (event: Recorded<E>) => readonly Change[]
   /**
-   * Writes a batch, in the log's order, into `t` and nowhere else. The same events may come again, in any batches: the rows must come out the same.
+   * Writes a batch, in the log's order, into `t` and nowhere else. The same events may come again, in any batches: the rows must come out the same, but for those of
+   * passing tables.
    * @param filling a log is replayed into tables that nobody reads yet: rows that `derive` makes may be left out
    */
   project(

@@ -82,7 +82,7 @@ function factsOf(event: Recorded<LiveEvent>): LiveFact[] {
 /** Rows after which what is too old is taken away, or the beginning of an hour: looking for it in each batch costs more than it finds. */
 const trimmedEvery = 1_000
 const hourOf = (at: string): number => Math.floor(Date.parse(at) / 3_600_000)
-/** The hour of the last row that this process wrote into each journal. */
+/** The hour of the last row that this process wrote into each journal: at the first one it looks too. Where that was undone it looks so much later. */
 const hours = new WeakMap<RawBuilder<unknown>, number>()
 
 const columns = {

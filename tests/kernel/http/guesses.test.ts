@@ -64,6 +64,16 @@ describe('guesses', () => {
     expect(await refusals(wrong)).toHaveLength(1)
   })
 
+  it('that are right do not count at their login either, from however many networks they come', async () => {
+    const limiter = guessLimiter(db, { key, on: true })
+    for (let n = 0; n < 110; n++) {
+      await limiter.count('password', 'gus', `10.9.${n}.1`)
+      await limiter.succeeded('password', 'gus', `10.9.${n}.1`)
+    }
+    const wrong = Array.from({ length: 101 }, (_, n) => limiter.count('password', 'gus', `10.8.${n}.1`))
+    expect(await refusals(wrong)).toHaveLength(1)
+  })
+
   it('at codes are counted also with RATE_LIMIT=off, at passwords not', async () => {
     const limiter = guessLimiter(db, { key, on: false })
     expect(await refusals(Array.from({ length: 20 }, () => limiter.count('password', 'eve', '203.0.113.4')))).toHaveLength(0)
