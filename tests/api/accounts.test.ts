@@ -248,7 +248,7 @@ describe('signing in', () => {
       expect((await app.post('/sessions', { login: 'imported', password })).status, time).toBe(201)
     }
     const [row] = await app.app.db.run<{ hash: string }>(
-      sql`select password_hash as hash from accounts_v3.credentials where account_id = ${accountId}`,
+      sql`select password_hash as hash from ${accountsModel.t.credentials} where account_id = ${accountId}`,
     )
     expect(row!.hash).toMatch(/^\$argon2id\$/)
   })

@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { sql } from '../../src/kernel/sql.ts'
+import { accountsModel } from '../../src/projections/accounts/project.ts'
 import { type Person, picture, type TestApp, testApp } from '../support/app.ts'
 import { allSettled } from '../support/settled.ts'
 
@@ -203,7 +204,7 @@ describe('an erasure', () => {
     const receipt = await app.get(`/erasures/${erasure.id}`, {
       after: app.app.commands.reading === undefined ? null : answer.token,
     })
-    await app.app.commands.settled(head, [{ key: 'accounts_v3' } as never])
+    await app.app.commands.settled(head, [accountsModel])
     expect((await app.get(`/erasures/${erasure.id}`)).body).toMatchObject({ id: erasure.id, status: 'completed' })
     expect(receipt.status).toBe(200)
     expect((await app.get('/erasures/ffffffff-ffff-4fff-bfff-ffffffffffff')).status).toBe(404)

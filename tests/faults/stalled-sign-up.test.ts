@@ -6,6 +6,7 @@ import { name } from '../../src/domain/accounts/name.ts'
 import type { Execute } from '../../src/kernel/execute.ts'
 import { Problem } from '../../src/kernel/problem.ts'
 import { sql } from '../../src/kernel/sql.ts'
+import { accountsModel } from '../../src/projections/accounts/project.ts'
 import { type TestApp, testApp } from '../support/app.ts'
 import { allSettled } from '../support/settled.ts'
 
@@ -63,7 +64,7 @@ const outcome = (work: Promise<{ accountId: string }>): Promise<string> =>
 /** How many accounts say that this is their name. */
 async function holders(username: string): Promise<number> {
   await allSettled(app)
-  return (await app.app.db.run(sql`select id from accounts_v3.accounts where username = ${username}`)).length
+  return (await app.app.db.run(sql`select id from ${accountsModel.t.accounts} where username = ${username}`)).length
 }
 
 describe('two at once for one name, one of them stalled', () => {

@@ -80,9 +80,8 @@ class HashingThread {
   readonly #worker = new Worker(new URL('./hashing-thread.ts', import.meta.url), { execArgv: [], env: {} })
   readonly #utilisation: () => () => number
   #waiting: { resolve: (value: string | boolean) => void; reject: (error: Error) => void } | null = null
-  /** Whether it rests after its last job, and what resolves when it has. */
-  resting = false
-  #rested: Promise<void> = Promise.resolve()
+  /** Resolves when it has rested after its last job; null where it does not rest. */
+  #resting: Promise<void> | null = null
 
   constructor(utilisation: () => () => number, ended: () => void) {
     this.#utilisation = utilisation
@@ -106,6 +105,10 @@ class HashingThread {
     return this.#waiting !== null
   }
 
+  get resting(): boolean {
+    return this.#resting !== null
+  }
+
   #settle() {
     const waiting = this.#waiting
     this.#waiting = null
@@ -116,23 +119,24 @@ class HashingThread {
     const { promise, resolve, reject } = Promise.withResolvers<string | boolean>()
     this.#waiting = { resolve, reject }
     // Or throws, where the thread ends meanwhile.
-    await Promise.race([this.#rested, promise])
+    if (this.#resting !== null) await Promise.race([this.#resting, promise])
     const used = this.#utilisation()
     const began = performance.now()
     this.#worker.postMessage(job)
     try {
       return await promise
     } finally {
-      this.#rested = this.#rest(used, performance.now() - began)
+      const resting = this.#rest(used, performance.now() - began)
+      this.#resting = resting.finally(() => {
+        this.#resting = null
+      })
     }
   }
 
   /** Waits while the answering thread is full, but not for long: else nobody could sign in as long as others read. */
   async #rest(used: () => number, took: number): Promise<void> {
     const until = performance.now() + longestRest * took
-    this.resting = true
     while (performance.now() < until && used() > full) await pause(lookEvery, undefined, { ref: false })
-    this.resting = false
   }
 
   async close(): Promise<void> {
